@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 
 import polars as pl
 
@@ -13,7 +15,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.gaps import Gap, missing_in
 from ticklake.core.kinds import TIME
 from ticklake.core.quality import days_of, holes_by_day
-from ticklake.core.span import ALL_TIME, Span, common, normalise, subtract
+from ticklake.core.span import ALL_TIME, Span, normalise, subtract
 from ticklake.core.time import DAY
 
 __all__ = ["Condition", "NO_DAYS", "Expected", "combined", "condition_of", "conditions_by_day"]
@@ -66,13 +68,14 @@ class Expected:
 
     def word(self, span: Span, holes: Sequence[Span]) -> Condition:
         """Return the condition of a span in which *holes*, sorted and disjoint, are missing."""
-        inside = common(holes, [span])
+        inside = list(_within(holes, span))
         if not inside:
             return Condition.COMPLETE
         if not any(True for hole in inside for _ in subtract(hole, self._to_come)):
             return Condition.PENDING
         # Nothing is left beside what is missing and the time in which the market is closed.
-        if next(subtract(span, normalise([*inside, *self.closed])), None) is None:
+        nothing_expected = normalise([*inside, *_within(self.closed, span)])
+        if next(subtract(span, nothing_expected), None) is None:
             return Condition.MISSING
         return Condition.GAPS
 
@@ -132,6 +135,16 @@ def conditions_by_day(
         missing_rows = sum(each.records for each in found.values())
         rows.append((day, word.value, missing_rows, ", ".join(sorted(found)), *newest.get(day, (None, None))))
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row").with_columns(pl.col(_TIMES).cast(TIME))
+
+
+def _within(spans: Sequence[Span], span: Span) -> Iterator[Span]:
+    """Yield what sorted, disjoint *spans* share with *span*; the first is looked up, as there may be a hundred thousand."""
+    first = bisect_right(spans, span.start, key=lambda each: each.end)
+    for each in islice(spans, first, None):
+        shared = each.intersect(span)
+        if shared is None:
+            return
+        yield shared
 
 
 def _newest_by_day(changes: Iterable[tuple[Span, int, int]], span: Span) -> Mapping[int, tuple[int, int]]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import FastAPI
 
 from ticklake.app import tool
 from ticklake.config import ServerSettings
-from ticklake.interfaces.api.problems import PROBLEM, Problem, add_problems
+from ticklake.interfaces.api.openapi import document, operation_id
+from ticklake.interfaces.api.pages import add_pages
+from ticklake.interfaces.api.problems import add_problems
 from ticklake.interfaces.api.routes import books, completeness, datasets, derived, frames, history, joins, markets, rows
 from ticklake.interfaces.api.server import Server
 from ticklake.lake import Lake
@@ -27,9 +31,6 @@ _ROUTERS = (
     # The last: the name of a dataset has slashes, so that its route fits all others below /datasets, too.
     datasets.detail_router,
 )
-_PROBLEMS: dict[int | str, dict[str, object]] = {
-    "default": {"model": Problem, "description": "A problem, in plain words.", "content": {PROBLEM: {}}}
-}
 
 
 def make_app(lake: Lake, options: ServerSettings | None = None) -> FastAPI:
@@ -40,9 +41,14 @@ def make_app(lake: Lake, options: ServerSettings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=f"{PREFIX}/openapi.json",
+        # An address with a slash at its end is another one, and no reason to send a client elsewhere.
+        redirect_slashes=False,
+        generate_unique_id_function=operation_id,
     )
     app.state.server = Server(lake, options or ServerSettings())
     add_problems(app)
     for router in _ROUTERS:
-        app.include_router(router, prefix=PREFIX, responses=_PROBLEMS)
+        app.include_router(router, prefix=PREFIX)
+    app.openapi = partial(document, app)  # type: ignore[method-assign]
+    add_pages(app, str(app.openapi_url))
     return app

@@ -11,10 +11,13 @@ from ticklake.core.access import Role
 from ticklake.core.book import Book, Stretch
 from ticklake.core.dataset import Dataset
 from ticklake.core.display import moment
+from ticklake.core.duration import parse_length
 from ticklake.core.span import Span
 from ticklake.errors import BadInput
 from ticklake.interfaces.api.access import allow
 from ticklake.interfaces.api.computed import Made, answer_made
+from ticklake.interfaces.api.formats import Format, Shape
+from ticklake.interfaces.api.openapi import answers_rows
 from ticklake.interfaces.api.reading import (
     Columns,
     Depth,
@@ -30,17 +33,27 @@ from ticklake.interfaces.api.reading import (
     names_in,
 )
 from ticklake.interfaces.api.rows import Written, shape_of
+from ticklake.interfaces.api.server import Server, server_of
 from ticklake.interfaces.schema import to_json
-from ticklake.lake.arguments import known_dataset
+from ticklake.lake.arguments import known_dataset, span_of_interest
 from ticklake.lake.view import View
 
 __all__ = ["router"]
 
 router = APIRouter(tags=["books"], dependencies=[allow(Role.READ)])
+_MOST_INSTANTS = 2_000_000
+"""The most instants of a series in one answer: the books of a second of three weeks."""
 Every = Annotated[str, Query(description="A book at `start` and every so long after it.", examples=["1s"])]
 
 
-@router.get("/book", summary="Order book at an instant")
+@router.get(
+    "/book",
+    summary="Order book at an instant",
+    responses=answers_rows(
+        {"ts": "2024-01-01T00:00:00Z", "seq": 1, "side": "bid", "price": 42283.5, "amount": 1.5},
+        {"proof": "proven", "flags": [], "reason": ""},
+    ),
+)
 async def book(
     request: Request,
     of: InstantOfVersion,
@@ -80,7 +93,11 @@ def _stretch(stretch: Stretch) -> dict[str, Any]:
     return {**to_json(stretch.span), "reason": stretch.reason, "found": stretch.found.value}
 
 
-@router.get("/books", summary="Series of order books")
+@router.get(
+    "/books",
+    summary="Series of order books",
+    responses=answers_rows({"ts": "2024-01-01T00:00:00Z", "side": "bid", "level": 1, "price": 42283.5, "amount": 1.5}),
+)
 async def books(
     request: Request,
     at: OfVersion,
@@ -98,26 +115,34 @@ async def books(
     knowledge: KnownBy = "default",
 ) -> Response:
     """Return the order books in `[start, end)`: a row for each level of each book."""
+    series = _Series(exchange, symbol, start, end)
 
     def make(view: View) -> Made:
-        step = None if every == "message" else every
-        series = view.books(
-            exchange,
-            symbol,
-            as_time(start),
-            as_time(end),
+        step: str | None = None
+        if every != "message":
+            step = every
+            series.check(view, every, server_of(request), written.shape)
+        rows = view.books(
+            series.exchange,
+            series.symbol,
+            series.start,
+            series.end,
             step,
             depth or None,
             wide=wide,
             bucket=bucket,
             knowledge=knowledge,
         )
-        return _series(view, exchange, symbol, series, start, end)
+        return series.made(view, rows)
 
     return await answer_made(request, at, make, written.shape)
 
 
-@router.get("/books/stats", summary="Figures of order books")
+@router.get(
+    "/books/stats",
+    summary="Figures of order books",
+    responses=answers_rows({"ts": "2024-01-01T00:00:00Z", "bid_price": 42283.5, "ask_price": 42283.6, "spread": 0.1}),
+)
 async def book_stats(
     request: Request,
     at: OfVersion,
@@ -132,15 +157,23 @@ async def book_stats(
 ) -> Response:
     """Return best prices, spread, mid, microprice, amounts, imbalances and order flow: a row every so long."""
     levels = _numbers(depths)
+    series = _Series(exchange, symbol, start, end)
 
     def make(view: View) -> Made:
-        series = view.book_stats(exchange, symbol, as_time(start), as_time(end), every, levels, knowledge=knowledge)
-        return _series(view, exchange, symbol, series, start, end)
+        series.check(view, every, server_of(request), written.shape)
+        rows = view.book_stats(
+            series.exchange, series.symbol, series.start, series.end, every, levels, knowledge=knowledge
+        )
+        return series.made(view, rows)
 
     return await answer_made(request, at, make, written.shape)
 
 
-@router.get("/books/imbalances", summary="Mean imbalances of order books")
+@router.get(
+    "/books/imbalances",
+    summary="Mean imbalances of order books",
+    responses=answers_rows({"ts": "2024-01-01T00:00:00Z", "imbalance_1s": 0.25}),
+)
 async def imbalances(
     request: Request,
     at: OfVersion,
@@ -155,19 +188,53 @@ async def imbalances(
     knowledge: KnownBy = "default",
 ) -> Response:
     """Return the mean imbalances of the books in windows of time: a row every so long."""
+    series = _Series(exchange, symbol, start, end)
 
     def make(view: View) -> Made:
-        series = view.imbalances(
-            exchange, symbol, as_time(start), as_time(end), every, names_in(windows) or (), depth, knowledge=knowledge
+        series.check(view, every, server_of(request), written.shape)
+        lengths = names_in(windows) or ()
+        rows = view.imbalances(
+            series.exchange, series.symbol, series.start, series.end, every, lengths, depth, knowledge=knowledge
         )
-        return _series(view, exchange, symbol, series, start, end)
+        return series.made(view, rows)
 
     return await answer_made(request, at, make, written.shape)
 
 
-def _series(view: View, exchange: str, symbol: str, series: pl.LazyFrame, start: str | None, end: str | None) -> Made:
-    dataset = known_dataset(view.engine, Dataset.of(exchange, symbol, "book"))
-    return Made(series, [dataset], Span.parse(as_time(start), as_time(end)))
+class _Series:
+    """A series of books that a request asks for: of which dataset, and from when to when."""
+
+    def __init__(self, exchange: str, symbol: str, start: str | None, end: str | None) -> None:
+        self.exchange, self.symbol = exchange, symbol
+        self.start, self.end = as_time(start), as_time(end)
+
+    def made(self, view: View, rows: pl.LazyFrame) -> Made:
+        """Return its rows, with what they are made of."""
+        return Made(rows, [self._dataset(view)], Span.parse(self.start, self.end))
+
+    def check(self, view: View, every: str, server: Server, shape: Shape) -> None:
+        """Refuse more instants than one answer may have: each takes time, also where there is no book.
+
+        Raises
+        ------
+        BadInput
+        """
+        span = span_of_interest(view.engine, self._dataset(view), self.start, self.end)
+        step = parse_length(every)
+        if span is None or step <= 0:
+            return
+        most = _MOST_INSTANTS
+        if shape.format is Format.JSON:
+            most = min(most, server.options.most_rows)
+        count = span.length // step
+        if count > most:
+            raise BadInput(
+                f"every={every} makes {count:,} instants of this span, and an answer has at most {most:,}: ask for a shorter span, "
+                "a longer step, or another format than json"
+            )
+
+    def _dataset(self, view: View) -> Dataset:
+        return known_dataset(view.engine, Dataset.of(self.exchange, self.symbol, "book"))
 
 
 def _numbers(text: str) -> list[int]:

@@ -15,6 +15,7 @@ from ticklake.errors import BadInput
 from ticklake.interfaces.api.access import allow
 from ticklake.interfaces.api.answers import answer, answer_with
 from ticklake.interfaces.api.computed import Made, answer_made
+from ticklake.interfaces.api.openapi import answers_rows, answers_value
 from ticklake.interfaces.api.reading import End, Name, OfVersion, Start, as_time
 from ticklake.interfaces.api.rows import Written, shape_of
 from ticklake.lake.arguments import known_dataset
@@ -25,9 +26,14 @@ __all__ = ["router"]
 router = APIRouter(tags=["completeness"], dependencies=[allow(Role.READ)])
 Quick = Annotated[bool, Query(description="Look at coverage and calendar only, not at ids and other symbols.")]
 _MOST_DAYS = 20_000
+_SPAN = {"start": "2024-01-01T00:30:00Z", "end": "2024-01-01T00:40:00Z"}
 
 
-@router.get("/datasets/{name:path}/condition", summary="Condition of each day")
+@router.get(
+    "/datasets/{name:path}/condition",
+    summary="Condition of each day",
+    responses=answers_rows({"day": "2024-01-01T00:00:00Z", "condition": "gaps", "missing": 10, "reasons": "lost"}),
+)
 async def condition(
     request: Request,
     name: Name,
@@ -49,7 +55,13 @@ async def condition(
     return await answer_made(request, at, make, written.shape)
 
 
-@router.get("/datasets/{name:path}/gaps", summary="Gaps")
+@router.get(
+    "/datasets/{name:path}/gaps",
+    summary="Gaps",
+    responses=answers_value(
+        [{**_SPAN, "missing": 10, "reason": "lost", "detail": ""}], rows=1, total=1, complete=True, summary=[], notes=[]
+    ),
+)
 async def gaps(
     request: Request,
     name: Name,
@@ -93,7 +105,11 @@ def _summary(report: GapReport) -> Iterator[dict[str, Any]]:
         }
 
 
-@router.get("/datasets/{name:path}/missing", summary="Spans without rows that should have them")
+@router.get(
+    "/datasets/{name:path}/missing",
+    summary="Spans without rows that should have them",
+    responses=answers_value([_SPAN]),
+)
 async def missing_intervals(
     request: Request, name: Name, at: OfVersion, start: Start = None, end: End = None
 ) -> Response:
@@ -101,20 +117,32 @@ async def missing_intervals(
     return await answer(request, at, lambda view: view.missing_intervals(name, as_time(start), as_time(end)))
 
 
-@router.get("/datasets/{name:path}/coverage", summary="Coverage")
+@router.get(
+    "/datasets/{name:path}/coverage",
+    summary="Coverage",
+    responses=answers_value([{**_SPAN, "found": "data", "reason": ""}]),
+)
 async def coverage(request: Request, name: Name, at: OfVersion) -> Response:
     """Return which spans were looked at or asked for, and what was found."""
     return await answer(request, at, lambda view: view.coverage(name))
 
 
-@router.get("/datasets/{name:path}/quality", summary="Quality")
+@router.get(
+    "/datasets/{name:path}/quality",
+    summary="Quality",
+    responses=answers_value({"dataset": "binance:ohlcv:1m:BTC/USDT", "score": 99.3, "missing_records": 10}),
+)
 async def quality(request: Request, name: Name, at: OfVersion, start: Start = None, end: End = None) -> Response:
     """Return how complete and how sound a dataset is, with a score from 0 to 100."""
     _refuse_too_long(start, end)
     return await answer(request, at, lambda view: view.quality(name, as_time(start), as_time(end)))
 
 
-@router.get("/datasets/{name:path}/quality/trend", summary="Quality of each day")
+@router.get(
+    "/datasets/{name:path}/quality/trend",
+    summary="Quality of each day",
+    responses=answers_rows({"day": "2024-01-01T00:00:00Z", "score": 99.3, "missing_records": 10}),
+)
 async def quality_trend(
     request: Request,
     name: Name,
@@ -132,7 +160,11 @@ async def quality_trend(
     return await answer_made(request, at, make, written.shape)
 
 
-@router.get("/datasets/{name:path}/continuity", summary="How batches joined each other")
+@router.get(
+    "/datasets/{name:path}/continuity",
+    summary="How batches joined each other",
+    responses=answers_rows({**_SPAN, "version": 12, "joins": "touches", "missing": 0, "new": 60}),
+)
 async def continuity(
     request: Request, name: Name, at: OfVersion, written: Annotated[Written, Depends(shape_of)]
 ) -> Response:

@@ -20,6 +20,7 @@ from ticklake.core.time import SECOND, format_time
 from ticklake.engine.engine import known_span
 from ticklake.interfaces.api.access import allow
 from ticklake.interfaces.api.answers import answer, answer_with, json_response
+from ticklake.interfaces.api.openapi import answers_value
 from ticklake.interfaces.api.reading import Name, OfVersion
 from ticklake.interfaces.api.server import server_of
 from ticklake.interfaces.schema import to_json
@@ -30,6 +31,7 @@ __all__ = ["detail_router", "router"]
 
 router = APIRouter(tags=["datasets"], dependencies=[allow(Role.READ)])
 detail_router = APIRouter(tags=["datasets"], dependencies=[allow(Role.READ)])
+_DATASET = {"dataset": "binance:ohlcv:1m:BTC/USDT", "rows": 1440, "bytes": 30_720, "first": "2024-01-01T00:00:00Z"}
 
 
 class Sort(StrEnum):
@@ -45,7 +47,9 @@ class Sort(StrEnum):
 Search = Annotated[str, Query(description="Only datasets whose name contains this, in any case.", examples=["BTC"])]
 
 
-@router.get("/datasets", summary="List of datasets")
+@router.get(
+    "/datasets", summary="List of datasets", responses=answers_value([_DATASET], rows=1, total=1, complete=True)
+)
 async def list_datasets(
     request: Request,
     at: OfVersion,
@@ -84,14 +88,22 @@ async def list_datasets(
     return await answer_with(request, at, page, live=True)
 
 
-@router.get("/stats", summary="Statistics of the lake")
+@router.get(
+    "/stats",
+    summary="Statistics of the lake",
+    responses=answers_value({"datasets": 2, "rows": 2880, "files": 2, "bytes": 61_440}, of_version=False),
+)
 async def stats(request: Request) -> Response:
     """Return how much the lake holds and how much space that takes, in all and by exchange and kind."""
     server = server_of(request)
     return json_response({"data": await server.work(lambda: to_json(server.lake.stats()))})
 
 
-@detail_router.get("/datasets/{name:path}", summary="A dataset")
+@detail_router.get(
+    "/datasets/{name:path}",
+    summary="A dataset",
+    responses=answers_value({**_DATASET, "columns": [{"name": "ts", "unit": "ns since 1970-01-01T00:00:00Z"}]}),
+)
 async def dataset(request: Request, name: Name, at: OfVersion) -> Response:
     """Return what a dataset is: its columns with units and descriptions, its size and bounds, and what was looked at of it."""
     return await answer(request, at, lambda view: _described(view, name), live=True)

@@ -10,6 +10,7 @@ from ticklake.core.access import Role
 from ticklake.interfaces.api.access import allow
 from ticklake.interfaces.api.answers import answer, json_response
 from ticklake.interfaces.api.computed import Made, answer_made
+from ticklake.interfaces.api.openapi import answers_rows, answers_value
 from ticklake.interfaces.api.reading import (
     Columns,
     End,
@@ -35,16 +36,18 @@ SymbolsOrAll = Annotated[
     str | None, Query(description="Symbols with commas between them; all by default.", examples=["BTC/USDT,ETH/USDT"])
 ]
 ExchangeOrAll = Annotated[str | None, Query(description="Only of this exchange.", examples=["binance"])]
+_RULE = {"name": "from_trades", "inputs": ["binance:trades:*"], "rule": "1h", "read_version": 12}
+_VALUES = {"exchange": "binance", "symbol": "BTC/USDT", "ts": "2024-01-01T00:00:00Z", "ret_5m": 0.001}
 
 
-@router.get("/derived", summary="Rules of derived rows")
+@router.get("/derived", summary="Rules of derived rows", responses=answers_value([_RULE], of_version=False))
 async def derived(request: Request) -> Response:
     """Return the rules by which rows are made of other rows, and how far each is."""
     server = server_of(request)
     return json_response({"data": await server.work(lambda: to_json(server.lake.derived.list()))})
 
 
-@router.get("/derived/{rule}", summary="A rule of derived rows")
+@router.get("/derived/{rule}", summary="A rule of derived rows", responses=answers_value(_RULE, of_version=False))
 async def derived_rule(
     request: Request, rule: Annotated[str, Path(description="The name of a rule.", examples=["from_trades"])]
 ) -> Response:
@@ -53,7 +56,11 @@ async def derived_rule(
     return json_response({"data": await server.work(lambda: to_json(server.lake.derived.get(rule)))})
 
 
-@router.get("/features", summary="Feature sets")
+@router.get(
+    "/features",
+    summary="Feature sets",
+    responses=answers_rows({"name": "momentum", "version": "v3", "columns": ["ret_5m"], "rows": 1440}),
+)
 async def features(
     request: Request,
     at: OfVersion,
@@ -64,7 +71,11 @@ async def features(
     return await answer_made(request, at, lambda view: Made(view.features.list(search)), written.shape, live=True)
 
 
-@router.get("/features/{name}", summary="A feature set")
+@router.get(
+    "/features/{name}",
+    summary="A feature set",
+    responses=answers_value({"features": {"name": "momentum", "version": "v3"}, "state": "active", "rows": 1440}),
+)
 async def describe_features(
     request: Request,
     name: SetName,
@@ -75,7 +86,7 @@ async def describe_features(
     return await answer(request, at, lambda view: view.features.describe(name, statistics=statistics), live=True)
 
 
-@router.get("/features/{name}/rows", summary="Values of a feature set")
+@router.get("/features/{name}/rows", summary="Values of a feature set", responses=answers_rows(_VALUES))
 async def feature_rows(
     request: Request,
     name: SetName,
@@ -106,7 +117,7 @@ async def feature_rows(
     return await answer_made(request, at, make, written.shape)
 
 
-@router.get("/features/{name}/latest", summary="Newest values of a feature set")
+@router.get("/features/{name}/latest", summary="Newest values of a feature set", responses=answers_rows(_VALUES))
 async def latest_features(
     request: Request,
     name: SetName,

@@ -14,6 +14,7 @@ from ticklake.core.access import Role
 from ticklake.core.frame import Frame
 from ticklake.interfaces.api.access import allow
 from ticklake.interfaces.api.answers import answer_with
+from ticklake.interfaces.api.openapi import answers_value
 from ticklake.interfaces.api.reading import (
     Exchange,
     Instant,
@@ -31,6 +32,13 @@ __all__ = ["router"]
 
 router = APIRouter(tags=["frames"], dependencies=[allow(Role.READ)])
 _MOST = 1_000
+_FRAME = {
+    "exchange": "binance",
+    "symbol": "BTC/USDT",
+    "at": "2024-01-01T12:00:00Z",
+    "complete": True,
+    "bars": {"1m": []},
+}
 
 
 class FramesRequest(BaseModel):
@@ -52,7 +60,7 @@ class FramesRequest(BaseModel):
     version: int | None = Field(None, ge=0, le=2**63 - 1)
 
 
-@router.get("/frame", summary="What was known at an instant")
+@router.get("/frame", summary="What was known at an instant", responses=answers_value(_FRAME, complete=True))
 async def frame(
     request: Request,
     of: InstantOfVersion,
@@ -89,7 +97,9 @@ async def frame(
     return await answer_with(request, of, make, live=True)
 
 
-@router.post("/frames", summary="What was known at many instants")
+@router.post(
+    "/frames", summary="What was known at many instants", responses=answers_value([_FRAME], rows=1, complete=True)
+)
 async def frames(request: Request, wanted: FramesRequest) -> Response:
     """Return the frames of many instants, read in one pass: each equals that of `/frame`."""
     options = wanted.model_dump(exclude={"exchange", "symbol", "instants", "version"})

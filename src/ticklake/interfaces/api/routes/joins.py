@@ -11,6 +11,7 @@ from ticklake.core.span import Span
 from ticklake.core.symbol import exchange_id
 from ticklake.interfaces.api.access import allow
 from ticklake.interfaces.api.computed import Made, answer_made
+from ticklake.interfaces.api.openapi import answers_rows
 from ticklake.interfaces.api.reading import (
     Columns,
     End,
@@ -38,7 +39,11 @@ Datasets = Annotated[
 ]
 
 
-@router.get("/datasets/{name:path}/resample", summary="Bars of trades or of shorter bars")
+@router.get(
+    "/datasets/{name:path}/resample",
+    summary="Bars of trades or of shorter bars",
+    responses=answers_rows({"ts": "2024-01-01T00:00:00Z", "open": 42283.6, "close": 42298.6}),
+)
 async def resample(
     request: Request,
     name: Name,
@@ -81,7 +86,11 @@ async def resample(
     return await answer_made(request, at, make, written.shape)
 
 
-@router.get("/panel", summary="Many symbols in one table")
+@router.get(
+    "/panel",
+    summary="Many symbols in one table",
+    responses=answers_rows({"ts": "2024-01-01T00:00:00Z", "BTC/USDT": 42298.6, "ETH/USDT": 2282.8}),
+)
 async def panel(
     request: Request,
     at: OfVersion,
@@ -126,7 +135,11 @@ async def panel(
     return await answer_made(request, at, make, written.shape)
 
 
-@router.get("/datasets/{name:path}/asof", summary="As-of join")
+@router.get(
+    "/datasets/{name:path}/asof",
+    summary="As-of join",
+    responses=answers_rows({"ts": "2024-01-01T00:00:00Z", "price": 42283.6, "bid_price": 42283.5}),
+)
 async def asof(
     request: Request,
     name: Name,
@@ -160,7 +173,11 @@ async def asof(
     return await answer_made(request, at, make, written.shape)
 
 
-@router.get("/datasets/{name:path}/markout", summary="Markouts of trades")
+@router.get(
+    "/datasets/{name:path}/markout",
+    summary="Markouts of trades",
+    responses=answers_rows({"ts": "2024-01-01T00:00:00Z", "price": 42283.6, "markout_1s": 0.1}),
+)
 async def markout(
     request: Request,
     name: Name,

@@ -17,6 +17,7 @@ from ticklake.errors import BadInput
 from ticklake.interfaces.api.access import allow
 from ticklake.interfaces.api.answers import answer
 from ticklake.interfaces.api.computed import Made, answer_made
+from ticklake.interfaces.api.openapi import answers_rows, answers_value
 from ticklake.interfaces.api.reading import Columns, End, Name, OfVersion, Start, Symbols, as_time, names_in
 from ticklake.interfaces.api.rows import Narrowed, Written, answer_rows, shape_of
 from ticklake.lake import Lake
@@ -39,13 +40,25 @@ Limit = Annotated[
 ]
 CursorText = Annotated[str | None, Query(description="What `next` of the page before was.", max_length=200)]
 WithProvenance = Annotated[bool, Query(description="Add a column that says where each row came from.")]
+_BAR = {
+    "ts": "2024-01-01T00:00:00Z",
+    "open": 42283.6,
+    "high": 42298.6,
+    "low": 42261.0,
+    "close": 42298.6,
+    "volume": 35.9,
+}
 
 
 async def _narrowed(limit: Limit = None, cursor: CursorText = None, last: Last = None) -> Narrowed:
     return Narrowed(limit, cursor, last)
 
 
-@router.get("/datasets/{name:path}/rows", summary="Rows of a dataset")
+@router.get(
+    "/datasets/{name:path}/rows",
+    summary="Rows of a dataset",
+    responses=answers_rows(_BAR, {"datasets": ["binance:ohlcv:1m:BTC/USDT"]}),
+)
 async def rows(
     request: Request,
     name: Name,
@@ -70,7 +83,11 @@ async def rows(
     return await answer_rows(request, at, wanted, narrowed, written.shape)
 
 
-@router.get("/rows", summary="Rows of several symbols")
+@router.get(
+    "/rows",
+    summary="Rows of several symbols",
+    responses=answers_rows({"symbol": "BTC/USDT", **_BAR}, {"datasets": ["binance:ohlcv:1m:BTC/USDT"]}),
+)
 async def rows_of_symbols(
     request: Request,
     at: OfVersion,
@@ -105,7 +122,7 @@ async def rows_of_symbols(
     return await answer_rows(request, at, wanted, narrowed, written.shape)
 
 
-@router.get("/datasets/{name:path}/latest", summary="Newest rows")
+@router.get("/datasets/{name:path}/latest", summary="Newest rows", responses=answers_rows(_BAR, {"source": "files"}))
 async def latest(
     request: Request,
     name: Name,
@@ -128,7 +145,13 @@ async def latest(
     return await answer_made(request, at, make, written.shape, live=True)
 
 
-@router.get("/datasets/{name:path}/estimate", summary="Size of a read")
+@router.get(
+    "/datasets/{name:path}/estimate",
+    summary="Size of a read",
+    responses=answers_value(
+        {"rows": 1440, "is_exact": True, "files": 1, "bytes": {"json": 210_000}, "seconds": {"json": 0.001}}
+    ),
+)
 async def estimate(
     request: Request,
     name: Name,
