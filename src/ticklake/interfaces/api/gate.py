@@ -67,7 +67,8 @@ class Gate:
             key = _key(head, known)
             self._refuse_overload(head, key)
         except Refused as refused:
-            answer = problem(refused.status, refused.title, refused.detail)
+            # Whoever sends what can be read in two ways sends no second request over this connection.
+            answer = problem(refused.status, refused.title, refused.detail, headers={"Connection": "close"})
             await self._refuse(scope, receive, send, head, known, answer, refused.detail)
         except (NotAllowed, NotSignedIn, TooManyRequests) as error:
             await self._refuse(scope, receive, send, head, known, problem_of(error), str(error))
