@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from ticklake.app import tool
 from ticklake.config import ServerSettings
+from ticklake.interfaces.api.gate import Gate
 from ticklake.interfaces.api.openapi import document, operation_id
 from ticklake.interfaces.api.pages import add_pages
 from ticklake.interfaces.api.problems import add_problems
-from ticklake.interfaces.api.routes import books, completeness, datasets, derived, frames, history, joins, markets, rows
+from ticklake.interfaces.api.routes import (
+    books,
+    completeness,
+    datasets,
+    derived,
+    frames,
+    history,
+    joins,
+    markets,
+    rows,
+    session,
+    tokens,
+)
 from ticklake.interfaces.api.server import Server
 from ticklake.lake import Lake
 
@@ -28,6 +45,8 @@ _ROUTERS = (
     frames.router,
     derived.router,
     markets.router,
+    session.api_router,
+    tokens.router,
     # The last: the name of a dataset has slashes, so that its route fits all others below /datasets, too.
     datasets.detail_router,
 )
@@ -35,7 +54,7 @@ _ROUTERS = (
 
 def make_app(lake: Lake, options: ServerSettings | None = None) -> FastAPI:
     """Return the application that serves a lake; who makes it closes the lake."""
-    app = FastAPI(
+    app = _Guarded(
         title="Ticklake",
         version=tool().removeprefix("ticklake "),
         docs_url=None,
@@ -44,11 +63,41 @@ def make_app(lake: Lake, options: ServerSettings | None = None) -> FastAPI:
         # An address with a slash at its end is another one, and no reason to send a client elsewhere.
         redirect_slashes=False,
         generate_unique_id_function=operation_id,
+        lifespan=_lifespan,
     )
     app.state.server = Server(lake, options or ServerSettings())
     add_problems(app)
     for router in _ROUTERS:
         app.include_router(router, prefix=PREFIX)
+    app.include_router(session.router)
     app.openapi = partial(document, app)  # type: ignore[method-assign]
     add_pages(app, str(app.openapi_url))
     return app
+
+
+class _Guarded(FastAPI):
+    """An application behind the gate, which also sees the answers to requests that fail."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Put the gate around all else."""
+        server: Server = self.state.server
+        gate = Gate(super().build_middleware_stack(), server.options, server.callers, server.audit)
+        if not server.options.allowed_origins:
+            return gate
+        return CORSMiddleware(
+            gate,
+            allow_origins=server.options.allowed_origins,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            # Tokens, and never cookies: these are for our own pages.
+            allow_headers=["Authorization", "Content-Type", "If-None-Match"],
+            expose_headers=["*"],
+        )
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Close what requests have begun, once no more of them come."""
+    try:
+        yield
+    finally:
+        await app.state.server.close()

@@ -7,13 +7,19 @@ import socket
 from collections.abc import Callable
 
 import uvicorn
+from fastapi import FastAPI
 
 from ticklake.config import ServerSettings
 from ticklake.errors import BadInput
 from ticklake.interfaces.api.app import make_app
+from ticklake.interfaces.api.callers import check_public
+from ticklake.interfaces.api.protocol import connection_with
 from ticklake.lake import Lake
 
-__all__ = ["listen", "run_server"]
+__all__ = ["listen", "run_server", "uvicorn_config"]
+
+_LARGEST_MESSAGE = 1024**2
+"""Bytes of a message that a client sends over a WebSocket: these are subscriptions."""
 
 
 def run_server(lake: Lake, options: ServerSettings, on_ready: Callable[[str], None]) -> None:
@@ -22,14 +28,29 @@ def run_server(lake: Lake, options: ServerSettings, on_ready: Callable[[str], No
     Raises
     ------
     BadInput
-        If the address is not of this machine alone, or is in use.
+        If the address is in use, or other machines reach it and the lake has no valid token.
     """
+    check_public(lake, options)
     with listen(options) as listening:
-        server = uvicorn.Server(
-            uvicorn.Config(make_app(lake, options), log_config=None, access_log=False, server_header=False)
-        )
+        server = uvicorn.Server(uvicorn_config(make_app(lake, options), options))
         on_ready(url_of(listening))
         server.run(sockets=[listening])
+
+
+def uvicorn_config(app: FastAPI, options: ServerSettings) -> uvicorn.Config:
+    """Return how uvicorn serves an application."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        http=connection_with(options),
+        # Otherwise whoever calls from this machine could say that it calls from another one.
+        proxy_headers=bool(options.proxies),
+        forwarded_allow_ips=options.proxies,
+        ws_max_size=_LARGEST_MESSAGE,
+    )
 
 
 def listen(options: ServerSettings) -> socket.socket:
@@ -39,7 +60,8 @@ def listen(options: ServerSettings) -> socket.socket:
     ------
     BadInput
     """
-    _refuse_public(options.host)
+    if options.host != "localhost":
+        _check_address(options.host)
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     listening = socket.socket(family)
     # Otherwise a server that is started again waits until the last connections of the one before are forgotten.
@@ -62,11 +84,8 @@ def url_of(listening: socket.socket) -> str:
     return f"http://{host}:{port}"
 
 
-def _refuse_public(host: str) -> None:
-    """Refuse an address that other machines reach."""
+def _check_address(host: str) -> None:
     try:
-        is_local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        ipaddress.ip_address(host)
     except ValueError:
-        raise BadInput(f"host={host} is no address: write 127.0.0.1 or ::1") from None
-    if not is_local:
-        raise BadInput(f"host={host} is reached from other machines: only 127.0.0.1, ::1 and localhost are served")
+        raise BadInput(f"host={host} is no address: write 127.0.0.1, ::1, or 0.0.0.0 for all of this machine") from None
