@@ -51,6 +51,7 @@ __all__ = [
     "JobSettings",
     "KnowledgeSettings",
     "LiveSettings",
+    "LogSettings",
     "Settings",
     "load_settings",
     "load_wanted",
@@ -255,6 +256,24 @@ class KnowledgeSettings(BaseModel):
         return Lags.parse(self.lag)
 
 
+class LogSettings(BaseModel):
+    """What is logged, and where."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level that is written.")
+    format: Literal["auto", "json", "console"] = Field(
+        "auto", description="Lines of JSON, or text; auto is text on a terminal, else JSON."
+    )
+    file: str | None = Field(None, description="The file that is appended to, instead of standard error.")
+    slow: float = Field(1.0, ge=0, description="A request that takes more seconds is logged as slow.")
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anything of it was set: commands that print what they do write no log unless it is asked for."""
+        return bool(self.model_fields_set)
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -291,6 +310,7 @@ class Settings(BaseSettings):
         default_factory=KnowledgeSettings, description="From when on rows count as known that were not received live."
     )
     live: LiveSettings = Field(default_factory=LiveSettings, description="How live rows are collected.")
+    log: LogSettings = Field(default_factory=LogSettings, description="What is logged, and where.")
     retry: RetrySettings = Field(default_factory=RetrySettings, description="How failed calls are repeated.")
 
     @classmethod

@@ -14,11 +14,15 @@ from ticklake.catalog.runs import Runs
 from ticklake.core.alerts import Alert, Decision, Key, Message, decide, summary
 from ticklake.core.runs import Run
 from ticklake.errors import AlertNotSent, BadInput, TicklakeError
+from ticklake.log import Log
 
 if TYPE_CHECKING:
     from ticklake.alerts.notify import Notifier
 
 __all__ = ["Alerts", "WithAlerts", "check_alerts"]
+
+
+_LOG = Log("alerts")
 
 
 class WithAlerts(Protocol):
@@ -113,6 +117,7 @@ class Alerts:
             reason = type(error).__name__
             if isinstance(error, TicklakeError):
                 reason = str(error)
+            _LOG.error("alert not sent", run=run.id, reason=reason)
             with suppress(TicklakeError):
                 self._runs.append_log(run.id, f"no alert: {reason}", "warning")
 
@@ -133,6 +138,7 @@ class Alerts:
             if not isinstance(error, AlertNotSent) or error.nobody:
                 self._records.restore(_unsent(decision, before))
             raise
+        _LOG.info("alerts sent", messages=len(decision.messages), title=title)
         return decision.messages
 
 

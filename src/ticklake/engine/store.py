@@ -24,6 +24,7 @@ from ticklake.core.span import ALL_TIME, Span
 from ticklake.engine.block_cache import BlockCache
 from ticklake.engine.recent import Part, RecentRows
 from ticklake.errors import CatalogError, Conflict, MissingSegment, StorageError, Unsupported
+from ticklake.log import Log
 from ticklake.storage.files import check_blocks, scan_file
 from ticklake.storage.objects import ObjectStore
 from ticklake.storage.segments import decode_inline
@@ -39,6 +40,7 @@ ATTEMPTS = 50
 VANISHED_ATTEMPTS = 5
 """How often it is computed because a file was moved meanwhile; after that the file counts as missing."""
 T = TypeVar("T")
+_LOG = Log("commits")
 
 
 def retired_path(path: str) -> str:
@@ -241,6 +243,11 @@ class Store:
         # The commit is done: files that cannot be moved now are moved by the next compaction or vacuum.
         with contextlib.suppress(StorageError):
             self.retire(removed)
+        if _LOG.is_on():
+            datasets = [str(change.dataset) for change in changes]
+            said = {"version": version, "operation": operation, "datasets": len(datasets), "first": min(datasets)}
+            rows = sum(change.new_rows for change in changes)
+            _LOG.debug("committed", **said, rows=rows, added=len(added), removed=len(removed))
         return version
 
     def _refuse_vanished(self, changes: Sequence[Change]) -> None:
