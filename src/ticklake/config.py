@@ -52,6 +52,7 @@ __all__ = [
     "KnowledgeSettings",
     "LiveSettings",
     "LogSettings",
+    "ServerSettings",
     "Settings",
     "load_settings",
     "load_wanted",
@@ -237,6 +238,23 @@ class AlertSettings(BaseModel):
     disk_free: float = Field(2.0, ge=1, description="The alert comes when so many times min_free is left.")
 
 
+class ServerSettings(BaseModel):
+    """How the lake is served over HTTP."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    host: str = Field("127.0.0.1", description="The address that ``ticklake serve`` listens on.")
+    port: int = Field(8470, ge=0, le=65535, description="Its port; 0 takes a free one.")
+    threads: int = Field(
+        4, ge=1, le=64, description="Requests that are answered at the same time; more make all of them slower."
+    )
+
+    def at(self, host: str | None, port: int | None) -> ServerSettings:
+        """Return the same settings at another address, where one is given."""
+        given = {"host": host, "port": port}
+        return self.model_copy(update={name: value for name, value in given.items() if value is not None})
+
+
 class KnowledgeSettings(BaseModel):
     """From when on rows count as known that were not received live."""
 
@@ -311,6 +329,7 @@ class Settings(BaseSettings):
     )
     live: LiveSettings = Field(default_factory=LiveSettings, description="How live rows are collected.")
     log: LogSettings = Field(default_factory=LogSettings, description="What is logged, and where.")
+    server: ServerSettings = Field(default_factory=ServerSettings, description="How the lake is served over HTTP.")
     retry: RetrySettings = Field(default_factory=RetrySettings, description="How failed calls are repeated.")
 
     @classmethod

@@ -40,6 +40,8 @@
     ├── AlertNotSent               an address of alerts did not take one
     ├── NoLake                     there is no lake at that place
     ├── BrokenPlugin               a package offers a source that cannot be loaded
+    ├── NotSignedIn                a server needs a token, and got none that it knows
+    ├── NotAllowed                 the role of the caller does not include it
     ├── LooksAhead                 a function uses rows that were not knowable
     └── MissingExtra               an optional dependency is not installed
 
@@ -76,6 +78,8 @@ __all__ = [
     "MissingExtra",
     "MissingSegment",
     "NoLake",
+    "NotAllowed",
+    "NotSignedIn",
     "RateLimited",
     "ReadOnlyLake",
     "SlowSubscriber",
@@ -288,6 +292,14 @@ class NoLake(TicklakeError):
 
 class BrokenPlugin(TicklakeError):
     """A package offers a source that cannot be loaded."""
+
+
+class NotSignedIn(TicklakeError):
+    """A server needs a token, and got none that it knows."""
+
+
+class NotAllowed(TicklakeError):
+    """The role of the caller does not include what was asked for."""
 
 
 class LooksAhead(TicklakeError):

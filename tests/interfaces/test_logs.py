@@ -136,4 +136,3 @@ def test_schedules_are_logged(logged, lake_at):
     lake.schedules.table.put(replace(lake.schedules.get("tidy"), next_at=1))
     scheduler.tick()
     assert [line["event"] for line in lines()] == ["schedule fired"]
-

@@ -32,6 +32,7 @@ from ticklake.interfaces.cli import (
     read,
     runs,
     schedule,
+    serve,
     simulate,
     stream,
     worker,
@@ -169,6 +170,7 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("gaps", read.gaps),
         ("quarantine", read.quarantine),
         ("stats", maintenance.stats),
+        ("serve", serve.serve),
     ),
     "Prove": (
         ("quality", quality.quality),

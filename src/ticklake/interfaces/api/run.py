@@ -1,0 +1,72 @@
+"""Running the server: uvicorn on an address of this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from ticklake.config import ServerSettings
+from ticklake.errors import BadInput
+from ticklake.interfaces.api.app import make_app
+from ticklake.lake import Lake
+
+__all__ = ["listen", "run_server"]
+
+
+def run_server(lake: Lake, options: ServerSettings, on_ready: Callable[[str], None]) -> None:
+    """Serve a lake until SIGTERM or Ctrl-C; requests that were begun are answered first.
+
+    Raises
+    ------
+    BadInput
+        If the address is not of this machine alone, or is in use.
+    """
+    with listen(options) as listening:
+        server = uvicorn.Server(
+            uvicorn.Config(make_app(lake, options), log_config=None, access_log=False, server_header=False)
+        )
+        on_ready(url_of(listening))
+        server.run(sockets=[listening])
+
+
+def listen(options: ServerSettings) -> socket.socket:
+    """Return the socket that the server listens on.
+
+    Raises
+    ------
+    BadInput
+    """
+    _refuse_public(options.host)
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    listening = socket.socket(family)
+    # Otherwise a server that is started again waits until the last connections of the one before are forgotten.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((options.host, options.port))
+    except OSError as error:
+        listening.close()
+        raise BadInput(
+            f"{options.host}:{options.port} cannot be listened on ({error.strerror}): name another --port"
+        ) from error
+    return listening
+
+
+def url_of(listening: socket.socket) -> str:
+    """Return the address at which browsers reach a socket."""
+    host, port = listening.getsockname()[:2]
+    if ":" in host:
+        host = f"[{host}]"
+    return f"http://{host}:{port}"
+
+
+def _refuse_public(host: str) -> None:
+    """Refuse an address that other machines reach."""
+    try:
+        is_local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        raise BadInput(f"host={host} is no address: write 127.0.0.1 or ::1") from None
+    if not is_local:
+        raise BadInput(f"host={host} is reached from other machines: only 127.0.0.1, ::1 and localhost are served")

@@ -1,0 +1,45 @@
+"""Server: what all requests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar, cast
+
+import anyio
+from anyio import CapacityLimiter
+from fastapi import Request
+
+from ticklake.config import ServerSettings
+from ticklake.lake import Lake
+
+__all__ = ["Server", "server_of"]
+
+T = TypeVar("T")
+
+
+class Server:
+    """A lake, how it is served, and the threads that answer.
+
+    Nothing that reads the lake runs on the event loop: a request that waits must not keep all others waiting.
+    """
+
+    def __init__(self, lake: Lake, options: ServerSettings) -> None:
+        self.lake = lake
+        self.options = options
+        # Apart: reads that take milliseconds do not wait for a verification that takes minutes.
+        self._reads = CapacityLimiter(options.threads)
+        self._works = CapacityLimiter(options.threads)
+
+    async def read(self, function: Callable[..., T], *arguments: object, **named: object) -> T:
+        """Call a function that answers within milliseconds, in a thread."""
+        return await anyio.to_thread.run_sync(partial(function, *arguments, **named), limiter=self._reads)
+
+    async def work(self, function: Callable[..., T], *arguments: object, **named: object) -> T:
+        """Call a function that may take longer, in a thread."""
+        return await anyio.to_thread.run_sync(partial(function, *arguments, **named), limiter=self._works)
+
+
+def server_of(request: Request) -> Server:
+    """Return the server that a request reached."""
+    return cast(Server, request.app.state.server)
