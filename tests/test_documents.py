@@ -115,6 +115,15 @@ def test_every_setting_stands_in_the_reference():
     assert [name for name in names if name not in reference] == []
 
 
+def test_every_metric_stands_in_the_reference_and_no_other():
+    from ticklake.interfaces.api.observe import HTTP_METRICS
+    from ticklake.interfaces.metrics import LAKE_METRICS
+    from ticklake.interfaces.prometheus import METRICS
+
+    rows = re.findall(r"^\| `(ticklake_\w+)` \|", text("docs/reference/metrics.md"), flags=re.MULTILINE)
+    assert sorted(rows) == sorted([*LAKE_METRICS, *METRICS, *HTTP_METRICS])
+
+
 def test_every_key_of_the_wanted_state_stands_in_its_how_to():
     from ticklake.jobs.manifest import Again, Collect, Wanted
 

@@ -11,7 +11,7 @@ import pytest
 
 from ticklake.config import LogSettings
 from ticklake.core.jobs import JobState
-from ticklake.errors import BadInput
+from ticklake.errors import BadInput, SourceUnavailable
 from ticklake.interfaces.logs import configure_logs
 from ticklake.log import Log
 from ticklake.sources.ccxt.client import translated
@@ -72,18 +72,21 @@ def test_text_is_for_people(tmp_path):
     assert not line.startswith("{")
 
 
+def _fail_as_ccxt_does(url):
+    try:
+        raise ccxt.ExchangeNotAvailable(f"binance GET {url} 503 Service Unavailable")
+    except ccxt.ExchangeNotAvailable as error:
+        raise translated(error, "binance") from error
+
+
 def test_a_signed_address_of_ccxt_never_reaches_the_log(logged):
     lines = logged()
     url = "https://api.binance.com/sapi/v1/x?timestamp=1&apiKey=S3cr3t&signature=S3cr3t"
-    try:
-        try:
-            raise ccxt.ExchangeNotAvailable(f"binance GET {url} 503 Service Unavailable")
-        except ccxt.ExchangeNotAvailable as error:
-            raise translated(error, "binance") from error
-    except Exception as error:
-        assert "S3cr3t" not in str(error)
-        # Its cause is ccxt's own error, which the traceback shows.
-        Log("sources").error("call failed", failure=error, reason=error)
+    with pytest.raises(SourceUnavailable) as raised:
+        _fail_as_ccxt_does(url)
+    assert "S3cr3t" not in str(raised.value)
+    # Its cause is ccxt's own error, which the traceback shows.
+    Log("sources").error("call failed", failure=raised.value, reason=raised.value)
     logging.getLogger("ticklake").warning("asked %s with token=S3cr3t", url)
     first, second = lines()
     assert "ExchangeNotAvailable: binance GET https://api.binance.com/sapi/v1/x" in first["exception"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from ticklake.alerts.conditions import Look, Troubles
 from ticklake.catalog.alerts import AlertRecords
 from ticklake.catalog.runs import Runs
-from ticklake.core.alerts import Alert, Decision, Key, Message, decide, summary
+from ticklake.core.alerts import Alert, Decision, Freshness, Key, Message, decide, summary
 from ticklake.core.runs import Run
 from ticklake.errors import AlertNotSent, BadInput, TicklakeError
 from ticklake.log import Log
@@ -81,6 +81,10 @@ class Alerts:
     def known(self) -> Sequence[Alert]:
         """Return the troubles that checks have found and that are not over."""
         return [alert for alert in self._records.all() if alert.since is not None]
+
+    def freshness(self) -> Sequence[Freshness]:
+        """Return how fresh each dataset is that is kept up to now, by the rule of stale ones; with or without an address."""
+        return list(self._troubles.freshness(self._now()))
 
     def test(self) -> None:
         """Send a notification to every address, whatever the state of the lake.

@@ -288,6 +288,12 @@ class Runs:
             rows = connection.execute(_ACTIVE).all()
         return [run for run in self._settle_all(rows) if run.is_active]
 
+    def counts(self) -> dict[str, int]:
+        """Return how many runs there are by state."""
+        query = select(schema.runs.c.state, func.count()).group_by(schema.runs.c.state)
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
     def kept_up(self) -> frozenset[str]:
         """Return the datasets that any run was asked to keep up to date, however long ago."""
         columns = schema.runs.c

@@ -22,6 +22,7 @@ from ticklake.core.merge import Keying
 from ticklake.core.segment import Block, Segment
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.engine.block_cache import BlockCache
+from ticklake.engine.counts import IngestCounts
 from ticklake.engine.recent import Part, RecentRows
 from ticklake.errors import CatalogError, Conflict, MissingSegment, StorageError, Unsupported
 from ticklake.log import Log
@@ -108,7 +109,8 @@ def no_folder(folder: Path) -> ObjectStore:
 class Store:
     """The catalog and the files of a lake, its clock and its kinds.
 
-    ``recent`` has the rows of inline segments that this process wrote, ``blocks`` those of files that it read often, ``highest_ids`` what it knows of datasets keyed by id.
+    ``recent`` has the rows of inline segments that this process wrote, ``blocks`` those of files that it read often, ``highest_ids`` what it knows of datasets keyed by id;
+    ``counts`` says how much it has committed.
     """
 
     catalog: Catalog
@@ -120,6 +122,7 @@ class Store:
     recent: RecentRows = field(default_factory=RecentRows)
     blocks: BlockCache = field(default_factory=BlockCache)
     highest_ids: dict[Dataset, HighestId] = field(default_factory=dict)
+    counts: IngestCounts = field(default_factory=IngestCounts)
 
     def __post_init__(self) -> None:
         self.catalog.check_files = self._refuse_vanished
@@ -243,6 +246,7 @@ class Store:
         # The commit is done: files that cannot be moved now are moved by the next compaction or vacuum.
         with contextlib.suppress(StorageError):
             self.retire(removed)
+        self.counts.committed()
         if _LOG.is_on():
             datasets = [str(change.dataset) for change in changes]
             said = {"version": version, "operation": operation, "datasets": len(datasets), "first": min(datasets)}
