@@ -56,6 +56,8 @@ __all__ = [
     "Settings",
     "load_settings",
     "load_wanted",
+    "setting_problems",
+    "unknown_variables",
 ]
 
 CONFIG_FILE = "ticklake.toml"
@@ -407,9 +409,38 @@ def load_wanted(path: str | Path = WANTED_FILE) -> Wanted:
         raise BadInput(f"{where} cannot be read ({error.strerror}): name the file that says what is wanted") from error
 
 
+def setting_problems() -> list[str]:
+    """Return all that is wrong with the settings, where :func:`load_settings` names the first of it."""
+    try:
+        Settings()
+    except ValidationError as error:
+        return list(map(_problem, error.errors()))
+    except (SettingsError, ValueError, OSError):
+        pass
+    try:
+        load_settings()
+    except BadInput as error:
+        return [str(error)]
+    return []
+
+
+def unknown_variables() -> list[str]:
+    """Return the environment variables that look like settings and are none: nothing else would tell of them."""
+    prefix = "TICKLAKE_"
+    unknown: list[str] = []
+    for name in sorted(os.environ):
+        setting = name.removeprefix(prefix).partition("__")[0].lower()
+        if name.startswith(prefix) and setting not in Settings.model_fields:
+            unknown.append(name)
+    return unknown
+
+
 def _first_problem(error: ValidationError) -> str:
     """Return the key of the first invalid value, what is wrong with it, and the value unless it is secret."""
-    first = error.errors()[0]
+    return _problem(error.errors()[0])
+
+
+def _problem(first: Any) -> str:
     key = ""
     for step in first["loc"]:
         if isinstance(step, int):

@@ -114,11 +114,12 @@ class Observed:
         if scope["type"] == "http" and not answer.is_stream:
             self._metrics.seconds.labels(route).observe(seconds)
         is_slow = seconds > self._slow and scope["type"] == "http" and not answer.is_stream
-        level = logging.INFO
-        if is_slow or answer.status >= 500:
+        level, event = logging.INFO, "request"
+        if is_slow:
+            level, event = logging.WARNING, "slow request"
+        elif answer.status >= 500:
             level = logging.WARNING
         if _LOG.is_on(level):
-            event = "slow request" if is_slow else "request"
             _LOG.at(level, event, **_said(scope, answer, method, seconds))
 
 
