@@ -11,8 +11,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from ticklake.app import tool
-from ticklake.config import ServerSettings
+from ticklake.config import LogSettings, ServerSettings
 from ticklake.interfaces.api.gate import Gate
+from ticklake.interfaces.api.observe import Observed
 from ticklake.interfaces.api.openapi import document, operation_id
 from ticklake.interfaces.api.pages import add_pages
 from ticklake.interfaces.api.problems import add_problems
@@ -22,6 +23,7 @@ from ticklake.interfaces.api.routes import (
     datasets,
     derived,
     frames,
+    health,
     history,
     joins,
     markets,
@@ -45,14 +47,16 @@ _ROUTERS = (
     frames.router,
     derived.router,
     markets.router,
+    health.router,
     session.api_router,
     tokens.router,
     # The last: the name of a dataset has slashes, so that its route fits all others below /datasets, too.
     datasets.detail_router,
 )
+_ROOT_ROUTERS = (session.router, health.open_router, health.metrics_router)
 
 
-def make_app(lake: Lake, options: ServerSettings | None = None) -> FastAPI:
+def make_app(lake: Lake, options: ServerSettings | None = None, log: LogSettings | None = None) -> FastAPI:
     """Return the application that serves a lake; who makes it closes the lake."""
     app = _Guarded(
         title="Ticklake",
@@ -60,28 +64,31 @@ def make_app(lake: Lake, options: ServerSettings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=f"{PREFIX}/openapi.json",
+        lifespan=_lifespan,
         # An address with a slash at its end is another one, and no reason to send a client elsewhere.
         redirect_slashes=False,
         generate_unique_id_function=operation_id,
-        lifespan=_lifespan,
     )
     app.state.server = Server(lake, options or ServerSettings())
+    app.state.slow = (log or LogSettings()).slow
     add_problems(app)
     for router in _ROUTERS:
         app.include_router(router, prefix=PREFIX)
-    app.include_router(session.router)
+    for router in _ROOT_ROUTERS:
+        app.include_router(router)
     app.openapi = partial(document, app)  # type: ignore[method-assign]
     add_pages(app, str(app.openapi_url))
     return app
 
 
 class _Guarded(FastAPI):
-    """An application behind the gate, which also sees the answers to requests that fail."""
+    """An application behind the gate; what the gate refuses is logged and counted, too."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Put the gate around all else."""
+        """Put the gate around all else, and around it what logs requests."""
         server: Server = self.state.server
-        gate = Gate(super().build_middleware_stack(), server.options, server.callers, server.audit)
+        gate: ASGIApp = Gate(super().build_middleware_stack(), server.options, server.callers, server.audit)
+        gate = Observed(gate, metrics=server.metrics.http, slow=self.state.slow, prefix=PREFIX)
         if not server.options.allowed_origins:
             return gate
         return CORSMiddleware(

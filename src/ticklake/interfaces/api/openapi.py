@@ -13,7 +13,7 @@ from ticklake.interfaces.api.formats import Format
 from ticklake.interfaces.api.problems import PROBLEM, Problem
 from ticklake.interfaces.api.rows import HEADERS
 
-__all__ = ["TAGS", "answers_rows", "answers_value", "document", "operation_id"]
+__all__ = ["TAGS", "answers_object", "answers_rows", "answers_value", "document", "operation_id"]
 
 TAGS = {
     "datasets": "What the lake holds.",
@@ -120,6 +120,11 @@ def answers_value(example: Any, *, of_version: bool = True, **facts: Any) -> dic
     schema = {"type": "object", "required": [*properties, *facts], "properties": properties}
     content = {"application/json": {"schema": schema, "example": {**shown, **facts, "data": example}}}
     return {200: {"description": "The answer.", "content": content}}
+
+
+def answers_object(example: Mapping[str, Any], status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """Return what a route answers that returns an object of its own form, of which *example* is one."""
+    return {status: {"description": "The answer.", "content": {"application/json": {"example": dict(example)}}}}
 
 
 def document(app: FastAPI) -> dict[str, Any]:
