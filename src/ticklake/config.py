@@ -247,6 +247,9 @@ class ServerSettings(BaseModel):
     threads: int = Field(
         4, ge=1, le=64, description="Requests that are answered at the same time; more make all of them slower."
     )
+    exports: str | None = Field(
+        None, description="The folder below which exports and backups that are asked for over HTTP are written."
+    )
 
     def at(self, host: str | None, port: int | None) -> ServerSettings:
         """Return the same settings at another address, where one is given."""

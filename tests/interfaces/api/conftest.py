@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import httpx
@@ -15,8 +15,6 @@ from ticklake.config import ServerSettings
 from ticklake.interfaces.api.app import make_app
 from ticklake.interfaces.api.run import listen, url_of
 from ticklake.lake import Lake
-
-Serve = Callable[..., httpx.Client]
 
 
 @contextmanager
@@ -39,14 +37,25 @@ def running(lake: Lake, options: ServerSettings) -> Iterator[str]:
         assert not thread.is_alive()
 
 
+class Serving:
+    """Serves lakes on free ports; called with a lake and settings of the server, it returns a client."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+
+    def __call__(self, lake: Lake, **options: object) -> httpx.Client:
+        settings = ServerSettings.model_validate({"port": 0, **options})
+        url = self._stack.enter_context(running(lake, settings))
+        return self._stack.enter_context(httpx.Client(base_url=f"{url}/api/v1", timeout=10))
+
+    def stop(self) -> None:
+        """End all servers, as SIGTERM does."""
+        self._stack.close()
+
+
 @pytest.fixture
-def serve() -> Iterator[Serve]:
+def serve() -> Iterator[Serving]:
     """Serve a lake on a free port; the value is a client of it. Settings of the server may be given."""
-    with ExitStack() as stack:
-
-        def start(lake: Lake, **options: object) -> httpx.Client:
-            settings = ServerSettings.model_validate({"port": 0, **options})
-            url = stack.enter_context(running(lake, settings))
-            return stack.enter_context(httpx.Client(base_url=f"{url}/api/v1", timeout=10))
-
-        yield start
+    serving = Serving()
+    yield serving
+    serving.stop()

@@ -11,6 +11,7 @@ from anyio import CapacityLimiter
 from fastapi import Request
 
 from ticklake.config import ServerSettings
+from ticklake.interfaces.api.background import Background
 from ticklake.lake import Lake
 
 __all__ = ["Server", "server_of"]
@@ -30,6 +31,7 @@ class Server:
         # Apart: reads that take milliseconds do not wait for a verification that takes minutes.
         self._reads = CapacityLimiter(options.threads)
         self._works = CapacityLimiter(options.threads)
+        self.background = Background(lake, options.threads)
 
     async def read(self, function: Callable[..., T], *arguments: object, **named: object) -> T:
         """Call a function that answers within milliseconds, in a thread."""
@@ -38,6 +40,10 @@ class Server:
     async def work(self, function: Callable[..., T], *arguments: object, **named: object) -> T:
         """Call a function that may take longer, in a thread."""
         return await anyio.to_thread.run_sync(partial(function, *arguments, **named), limiter=self._works)
+
+    async def close(self) -> None:
+        """End what goes on in this process, in good order."""
+        await anyio.to_thread.run_sync(self.background.close)
 
 
 def server_of(request: Request) -> Server:
