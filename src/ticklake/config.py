@@ -247,6 +247,10 @@ class ServerSettings(BaseModel):
     threads: int = Field(
         4, ge=1, le=64, description="Requests that are answered at the same time; more make all of them slower."
     )
+    clients: int = Field(200, ge=1, le=10_000, description="Clients that may stay connected for events and rows.")
+    poll_seconds: float = Field(
+        0.5, gt=0, le=60, description="Seconds after which what other processes did is looked for, for these clients."
+    )
     exports: str | None = Field(
         None, description="The folder below which exports and backups that are asked for over HTTP are written."
     )

@@ -41,6 +41,7 @@
     ├── AlertNotSent               an address of alerts did not take one
     ├── NoLake                     there is no lake at that place
     ├── BrokenPlugin               a package offers a source that cannot be loaded
+    ├── TooManyClients             retriable: a server takes no more that stay connected
     ├── NotSignedIn                a server needs a token, and got none that it knows
     ├── NotAllowed                 the role of the caller does not include it
     ├── LooksAhead                 a function uses rows that were not knowable
@@ -90,6 +91,7 @@ __all__ = [
     "StorageError",
     "TicklakeError",
     "TicklakeWarning",
+    "TooManyClients",
     "UnknownDataset",
     "UnknownExchange",
     "UnknownFeatures",
@@ -298,6 +300,12 @@ class NoLake(TicklakeError):
 
 class BrokenPlugin(TicklakeError):
     """A package offers a source that cannot be loaded."""
+
+
+class TooManyClients(TicklakeError):
+    """A server takes no more clients that stay connected."""
+
+    retriable = True
 
 
 class NotSignedIn(TicklakeError):

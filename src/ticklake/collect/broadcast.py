@@ -121,6 +121,7 @@ class Subscriber:
         self._is_slow = False
         self._is_held = False
         self._stop_listening: Callable[[], object] = lambda: None
+        self._leave: Callable[[], object] = lambda: None
 
     def listen_to(self, listeners: CommitListeners) -> None:
         """Look for commits of this process as soon as they are made."""
@@ -132,6 +133,11 @@ class Subscriber:
             self._is_closed = True
             self._notify()
         self._stop_listening()
+        self._leave()
+
+    def on_close(self, leave: Callable[[], object]) -> None:
+        """Call *leave* when it is closed: who sends to it forgets it."""
+        self._leave = leave
 
     def put(self, batch: LiveBatch) -> bool:
         """Take a batch of a stream of this process; return whether the subscriber is still there."""
@@ -300,12 +306,24 @@ class Broadcast:
         self._engine = engine
         self._poll_seconds = poll_seconds
         self._subscribers: tuple[Subscriber, ...] = ()
+        """Those that get the rows of streams of this process."""
+        self._readers: tuple[Subscriber, ...] = ()
+        """Those that read what was committed, and nothing else."""
         self._lock = threading.Lock()
 
     def subscribe(
-        self, wanted: Callable[[Dataset], bool], most_rows: int = MOST_ROWS, since: int | None = None
+        self,
+        wanted: Callable[[Dataset], bool],
+        most_rows: int = MOST_ROWS,
+        since: int | None = None,
+        *,
+        committed: bool = False,
+        poll_seconds: float | None = None,
     ) -> Subscriber:
         """Return a subscriber of the rows of all datasets that are *wanted*, and that come or are committed after version *since* (now).
+
+        With *committed*, rows of streams of this process come after their commit, too. *poll_seconds* is how often commits of other
+        processes are looked for.
 
         Raises
         ------
@@ -316,10 +334,14 @@ class Broadcast:
             subscriber = Subscriber(wanted, most_rows)
         else:
             reader = partial(CommittedReader, self._engine.store, version=_start(self._engine, since))
-            subscriber = Subscriber(wanted, most_rows, reader, self._poll_seconds)
+            subscriber = Subscriber(wanted, most_rows, reader, poll_seconds or self._poll_seconds)
             subscriber.listen_to(self._engine.catalog.listeners)
+        subscriber.on_close(lambda: self._forget([subscriber]))
         with self._lock:
-            self._subscribers = (*self._subscribers, subscriber)
+            if committed:
+                self._readers = (*self._readers, subscriber)
+            else:
+                self._subscribers = (*self._subscribers, subscriber)
         return subscriber
 
     def rows(self, dataset: Dataset, rows: Sequence[Sequence[Any]], received_at: int) -> None:
@@ -354,7 +376,7 @@ class Broadcast:
 
     def close(self) -> None:
         """End all iterations."""
-        for subscriber in self._subscribers:
+        for subscriber in (*self._subscribers, *self._readers):
             subscriber.close()
 
     def _put(self, batch: LiveBatch) -> None:
@@ -364,8 +386,12 @@ class Broadcast:
             if subscriber.wanted(batch.dataset) and not subscriber.put(batch)
         ]
         if gone:
-            with self._lock:
-                self._subscribers = tuple(each for each in self._subscribers if each not in gone)
+            self._forget(gone)
+
+    def _forget(self, gone: Sequence[Subscriber]) -> None:
+        with self._lock:
+            self._subscribers = tuple(each for each in self._subscribers if each not in gone)
+            self._readers = tuple(each for each in self._readers if each not in gone)
 
 
 def _weight(batch: LiveBatch) -> int:

@@ -9,20 +9,28 @@ from contextlib import ExitStack, contextmanager
 
 import httpx
 import pytest
-import uvicorn
 
 from ticklake.config import ServerSettings
 from ticklake.interfaces.api.app import make_app
-from ticklake.interfaces.api.run import listen, url_of
+from ticklake.interfaces.api.run import HttpServer, listen, url_of
+from ticklake.interfaces.api.server import Server
 from ticklake.lake import Lake
 
 
+class Http(httpx.Client):
+    """A client, and the server that it reaches."""
+
+    def __init__(self, url: str, server: Server) -> None:
+        super().__init__(base_url=f"{url}/api/v1", timeout=10)
+        self.ticklake = server
+
+
 @contextmanager
-def running(lake: Lake, options: ServerSettings) -> Iterator[str]:
-    """Serve a lake from a thread of this process; the value is its address."""
+def running(lake: Lake, options: ServerSettings) -> Iterator[tuple[str, Server]]:
+    """Serve a lake from a thread of this process; the value is its address, and what its requests share."""
     with listen(options) as listening:
         app = make_app(lake, options)
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
+        server = HttpServer(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="test-server")
         thread.start()
         try:
@@ -30,7 +38,7 @@ def running(lake: Lake, options: ServerSettings) -> Iterator[str]:
             while not server.started and thread.is_alive() and time.monotonic() < deadline:
                 time.sleep(0.005)
             assert server.started
-            yield url_of(listening)
+            yield url_of(listening), app.state.server
         finally:
             server.should_exit = True
             thread.join(10)
@@ -41,16 +49,22 @@ class Serving:
     """Serves lakes on free ports; called with a lake and settings of the server, it returns a client."""
 
     def __init__(self) -> None:
-        self._stack = ExitStack()
+        self._servers = ExitStack()
+        self._clients = ExitStack()
 
-    def __call__(self, lake: Lake, **options: object) -> httpx.Client:
+    def __call__(self, lake: Lake, **options: object) -> Http:
         settings = ServerSettings.model_validate({"port": 0, **options})
-        url = self._stack.enter_context(running(lake, settings))
-        return self._stack.enter_context(httpx.Client(base_url=f"{url}/api/v1", timeout=10))
+        url, server = self._servers.enter_context(running(lake, settings))
+        return self._clients.enter_context(Http(url, server))
+
+    def stop_servers(self) -> None:
+        """End all servers, as SIGTERM does."""
+        self._servers.close()
 
     def stop(self) -> None:
-        """End all servers, as SIGTERM does."""
-        self._stack.close()
+        """End all clients, and all servers."""
+        self._clients.close()
+        self.stop_servers()
 
 
 @pytest.fixture

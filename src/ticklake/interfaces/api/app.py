@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from ticklake.app import tool
 from ticklake.config import ServerSettings
 from ticklake.interfaces.api.problems import PROBLEM, Problem, add_problems
-from ticklake.interfaces.api.routes import collecting, datasets, jobs, maintenance, runs, schedules, streams
+from ticklake.interfaces.api.routes import collecting, datasets, events, jobs, maintenance, runs, schedules, streams
 from ticklake.interfaces.api.server import Server
 from ticklake.lake import Lake
 
@@ -25,6 +25,7 @@ _ROUTERS = (
     streams.router,
     collecting.router,
     maintenance.router,
+    events.router,
 )
 _PROBLEMS: dict[int | str, dict[str, object]] = {
     "default": {"model": Problem, "description": "A problem, in plain words.", "content": {PROBLEM: {}}}

@@ -34,6 +34,7 @@ STATUS: dict[type[errors.TicklakeError], int] = {
     errors.DiskFull: 507,
     errors.DiskAlmostFull: 507,
     errors.ReadOnlyLake: 409,
+    errors.TooManyClients: 503,
     errors.CatalogBusy: 503,
     errors.Conflict: 409,
     errors.LeaseHeld: 409,

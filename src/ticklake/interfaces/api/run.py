@@ -7,13 +7,19 @@ import socket
 from collections.abc import Callable
 
 import uvicorn
+from fastapi import FastAPI
 
 from ticklake.config import ServerSettings
 from ticklake.errors import BadInput
 from ticklake.interfaces.api.app import make_app
 from ticklake.lake import Lake
 
-__all__ = ["listen", "run_server"]
+__all__ = ["HttpServer", "listen", "run_server"]
+
+MOST_MESSAGE = 64 * 1024
+"""Bytes of a message that a client sends over a WebSocket."""
+LONGEST_END = 30
+"""Seconds for which requests that were begun are waited for at the end."""
 
 
 def run_server(lake: Lake, options: ServerSettings, on_ready: Callable[[str], None]) -> None:
@@ -25,11 +31,33 @@ def run_server(lake: Lake, options: ServerSettings, on_ready: Callable[[str], No
         If the address is not of this machine alone, or is in use.
     """
     with listen(options) as listening:
-        server = uvicorn.Server(
-            uvicorn.Config(make_app(lake, options), log_config=None, access_log=False, server_header=False)
-        )
+        server = HttpServer(make_app(lake, options))
         on_ready(url_of(listening))
         server.run(sockets=[listening])
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn with our options, which also ends the clients that stay connected."""
+
+    def __init__(self, app: FastAPI) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                ws_max_size=MOST_MESSAGE,
+                # To compress rows on the event loop would keep all others waiting.
+                ws_per_message_deflate=False,
+                timeout_graceful_shutdown=LONGEST_END,
+            )
+        )
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End all connections, and what goes on in the application."""
+        self._app.state.server.end_clients()
+        await super().shutdown(sockets)
 
 
 def listen(options: ServerSettings) -> socket.socket:

@@ -12,6 +12,8 @@ from fastapi import Request
 
 from ticklake.config import ServerSettings
 from ticklake.interfaces.api.background import Background
+from ticklake.interfaces.api.clients import Clients
+from ticklake.interfaces.api.watch import Watch
 from ticklake.lake import Lake
 
 __all__ = ["Server", "server_of"]
@@ -32,6 +34,8 @@ class Server:
         self._reads = CapacityLimiter(options.threads)
         self._works = CapacityLimiter(options.threads)
         self.background = Background(lake, options.threads)
+        self.clients = Clients(options.clients)
+        self.watch = Watch(lake, self.read, options.poll_seconds)
 
     async def read(self, function: Callable[..., T], *arguments: object, **named: object) -> T:
         """Call a function that answers within milliseconds, in a thread."""
@@ -40,6 +44,10 @@ class Server:
     async def work(self, function: Callable[..., T], *arguments: object, **named: object) -> T:
         """Call a function that may take longer, in a thread."""
         return await anyio.to_thread.run_sync(partial(function, *arguments, **named), limiter=self._works)
+
+    def end_clients(self) -> None:
+        """Tell clients that stay connected that the server ends: it would wait for them for ever."""
+        self.clients.end()
 
     async def close(self) -> None:
         """End what goes on in this process, in good order."""
