@@ -21,7 +21,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.results import DatasetChange
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, SlowSubscriber
-from ticklake.query.committed import CommittedReader
+from ticklake.query.committed import CommittedReader, CommittedRows
 from ticklake.query.hot_cache import HotCache
 from ticklake.sources.live.base import Control
 
@@ -39,7 +39,8 @@ class LiveBatch:
 
     Rows of streams of this process come as they were received, before their commit; all others as they were committed. ``received_at``
     is when the last of them was received, or committed, in nanoseconds UTC. ``version`` is the newest version of the lake of which
-    everything has come with this batch: a subscription ``since`` it goes on after this batch.
+    everything has come with this batch: a subscription ``since`` it goes on after this batch. ``added_in`` is the version that added the
+    rows; ``None`` if they are not committed yet.
     """
 
     dataset: Dataset
@@ -47,6 +48,7 @@ class LiveBatch:
     received_at: int
     control: Control | None = None
     version: int = 0
+    added_in: int | None = None
 
     def frame(self) -> pl.DataFrame:
         """Return the rows as a frame of the kind's columns."""
@@ -87,6 +89,8 @@ class Subscriber:
         Reads what was committed; ``None`` to get the rows of streams of this process alone.
     poll_seconds
         How often commits of other processes are looked for.
+    committed
+        Whether no rows of streams of this process are put here: then those of commits need not be compared with them.
 
     Raises
     ------
@@ -102,8 +106,11 @@ class Subscriber:
         most_rows: int = MOST_ROWS,
         commits: Callable[[Callable[[DatasetChange], bool]], CommittedReader] | None = None,
         poll_seconds: float = POLL_SECONDS,
+        *,
+        committed: bool = False,
     ) -> None:
         self.wanted = wanted
+        self._has_commits_only = committed
         self.most_rows = most_rows
         self.delivered = Delivered(most_rows)
         self._commits = commits(self._is_new) if commits is not None else None
@@ -272,10 +279,11 @@ class Subscriber:
                 if rows is None:
                     self.delivered.passed(commits.version)
                     return
-                frame = self.delivered.new_in_commit(rows.dataset, rows.frame)
+                frame = rows.frame
+                if not self._has_commits_only:
+                    frame = self.delivered.new_in_commit(rows.dataset, frame)
                 if frame.height:
-                    frame = present(frame, rows.dataset.spec)
-                    self._read.append(LiveBatch(rows.dataset, _FrameRows(frame), rows.committed_at, version=rows.whole))
+                    self._read.append(_batch_of(rows, frame))
                     with self._changed:
                         self._look_at = 0.0
                     return
@@ -334,7 +342,7 @@ class Broadcast:
             subscriber = Subscriber(wanted, most_rows)
         else:
             reader = partial(CommittedReader, self._engine.store, version=_start(self._engine, since))
-            subscriber = Subscriber(wanted, most_rows, reader, poll_seconds or self._poll_seconds)
+            subscriber = Subscriber(wanted, most_rows, reader, poll_seconds or self._poll_seconds, committed=committed)
             subscriber.listen_to(self._engine.catalog.listeners)
         subscriber.on_close(lambda: self._forget([subscriber]))
         with self._lock:
@@ -392,6 +400,12 @@ class Broadcast:
         with self._lock:
             self._subscribers = tuple(each for each in self._subscribers if each not in gone)
             self._readers = tuple(each for each in self._readers if each not in gone)
+
+
+def _batch_of(rows: CommittedRows, frame: pl.DataFrame) -> LiveBatch:
+    """Return those rows of a commit that are new as a batch."""
+    shown = _FrameRows(present(frame, rows.dataset.spec))
+    return LiveBatch(rows.dataset, shown, rows.committed_at, version=rows.whole, added_in=rows.version)
 
 
 def _weight(batch: LiveBatch) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import Depends, Request
+from fastapi import Depends
+from starlette.requests import HTTPConnection
 
 from ticklake.core.access import Caller, Role
 from ticklake.errors import NotAllowed
@@ -28,8 +29,8 @@ def allow(role: Role) -> Any:
     return Depends(_checked(role))
 
 
-def _checked(role: Role) -> Callable[[Request], Awaitable[Caller]]:
-    async def check(request: Request) -> Caller:
+def _checked(role: Role) -> Callable[[HTTPConnection], Awaitable[Caller]]:
+    async def check(request: HTTPConnection) -> Caller:
         caller = await _caller(request)
         if not caller.role.includes(role):
             raise NotAllowed(
@@ -41,7 +42,7 @@ def _checked(role: Role) -> Callable[[Request], Awaitable[Caller]]:
     return check
 
 
-async def _caller(_request: Request) -> Caller:
+async def _caller(_request: HTTPConnection) -> Caller:
     """Return who sends a request."""
     # The server listens on loopback alone: whoever reaches it works on this machine.
     return _OWNER

@@ -10,7 +10,17 @@ from fastapi import FastAPI
 from ticklake.app import tool
 from ticklake.config import ServerSettings
 from ticklake.interfaces.api.problems import PROBLEM, Problem, add_problems
-from ticklake.interfaces.api.routes import collecting, datasets, events, jobs, maintenance, runs, schedules, streams
+from ticklake.interfaces.api.routes import (
+    collecting,
+    datasets,
+    events,
+    jobs,
+    maintenance,
+    runs,
+    schedules,
+    streams,
+    subscribe,
+)
 from ticklake.interfaces.api.server import Server
 from ticklake.lake import Lake
 
@@ -26,6 +36,7 @@ _ROUTERS = (
     collecting.router,
     maintenance.router,
     events.router,
+    subscribe.router,
 )
 _PROBLEMS: dict[int | str, dict[str, object]] = {
     "default": {"model": Problem, "description": "A problem, in plain words.", "content": {PROBLEM: {}}}

@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 
 import anyio
 from anyio import CapacityLimiter
-from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from ticklake.config import ServerSettings
 from ticklake.interfaces.api.background import Background
@@ -29,6 +29,8 @@ class Server:
 
     def __init__(self, lake: Lake, options: ServerSettings) -> None:
         self.lake = lake
+        # Made before there are threads, which would make two of each.
+        _ = lake.jobs, lake.streams
         self.options = options
         # Apart: reads that take milliseconds do not wait for a verification that takes minutes.
         self._reads = CapacityLimiter(options.threads)
@@ -54,6 +56,6 @@ class Server:
         await anyio.to_thread.run_sync(self.background.close)
 
 
-def server_of(request: Request) -> Server:
+def server_of(request: HTTPConnection) -> Server:
     """Return the server that a request reached."""
     return cast(Server, request.app.state.server)
