@@ -41,9 +41,9 @@
     ├── AlertNotSent               an address of alerts did not take one
     ├── NoLake                     there is no lake at that place
     ├── BrokenPlugin               a package offers a source that cannot be loaded
-    ├── TooManyClients             retriable: a server takes no more that stay connected
     ├── NotSignedIn                a server needs a token, and got none that it knows
     ├── NotAllowed                 the role of the caller does not include it
+    ├── TooManyRequests            retriable: a server had enough of this caller; carries ``retry_after`` seconds
     ├── LooksAhead                 a function uses rows that were not knowable
     └── MissingExtra               an optional dependency is not installed
 
@@ -91,7 +91,7 @@ __all__ = [
     "StorageError",
     "TicklakeError",
     "TicklakeWarning",
-    "TooManyClients",
+    "TooManyRequests",
     "UnknownDataset",
     "UnknownExchange",
     "UnknownFeatures",
@@ -302,18 +302,22 @@ class BrokenPlugin(TicklakeError):
     """A package offers a source that cannot be loaded."""
 
 
-class TooManyClients(TicklakeError):
-    """A server takes no more clients that stay connected."""
-
-    retriable = True
-
-
 class NotSignedIn(TicklakeError):
     """A server needs a token, and got none that it knows."""
 
 
 class NotAllowed(TicklakeError):
     """The role of the caller does not include what was asked for."""
+
+
+class TooManyRequests(TicklakeError):
+    """A server had enough requests, or invalid tokens, of this caller for now; wait ``retry_after`` seconds."""
+
+    retriable = True
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class LooksAhead(TicklakeError):

@@ -26,11 +26,18 @@ class Http(httpx.Client):
 
 
 @contextmanager
-def running(lake: Lake, options: ServerSettings) -> Iterator[tuple[str, Server]]:
+def running(lake: Lake, options: ServerSettings) -> Iterator[str]:
+    """Serve a lake from a thread of this process; the value is its address."""
+    with serving(lake, options) as (url, _server):
+        yield url
+
+
+@contextmanager
+def serving(lake: Lake, options: ServerSettings) -> Iterator[tuple[str, Server]]:
     """Serve a lake from a thread of this process; the value is its address, and what its requests share."""
     with listen(options) as listening:
         app = make_app(lake, options)
-        server = HttpServer(app)
+        server = HttpServer(app, options)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="test-server")
         thread.start()
         try:
@@ -54,7 +61,7 @@ class Serving:
 
     def __call__(self, lake: Lake, **options: object) -> Http:
         settings = ServerSettings.model_validate({"port": 0, **options})
-        url, server = self._servers.enter_context(running(lake, settings))
+        url, server = self._servers.enter_context(serving(lake, settings))
         return self._clients.enter_context(Http(url, server))
 
     def stop_servers(self) -> None:

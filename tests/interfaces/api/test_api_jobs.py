@@ -35,10 +35,15 @@ def http(lake, serve):
 
 
 @pytest.fixture
-def empty(serve):
-    """A server of an empty lake that asks no exchange."""
+def empty_lake():
     with memory_lake() as lake:
-        yield serve(lake)
+        yield lake
+
+
+@pytest.fixture
+def empty(empty_lake, serve):
+    """A server of an empty lake that asks no exchange."""
+    return serve(empty_lake)
 
 
 def good(answer, status=200):

@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from ticklake.app import tool
 from ticklake.config import ServerSettings
+from ticklake.interfaces.api.gate import Gate
 from ticklake.interfaces.api.problems import PROBLEM, Problem, add_problems
 from ticklake.interfaces.api.routes import (
     collecting,
@@ -18,8 +21,10 @@ from ticklake.interfaces.api.routes import (
     maintenance,
     runs,
     schedules,
+    session,
     streams,
     subscribe,
+    tokens,
 )
 from ticklake.interfaces.api.server import Server
 from ticklake.lake import Lake
@@ -29,6 +34,8 @@ __all__ = ["PREFIX", "make_app"]
 PREFIX = "/api/v1"
 _ROUTERS = (
     datasets.router,
+    session.api_router,
+    tokens.router,
     jobs.router,
     runs.router,
     schedules.router,
@@ -45,7 +52,7 @@ _PROBLEMS: dict[int | str, dict[str, object]] = {
 
 def make_app(lake: Lake, options: ServerSettings | None = None) -> FastAPI:
     """Return the application that serves a lake; who makes it closes the lake."""
-    app = FastAPI(
+    app = _Guarded(
         title="Ticklake",
         version=tool().removeprefix("ticklake "),
         docs_url=None,
@@ -57,7 +64,27 @@ def make_app(lake: Lake, options: ServerSettings | None = None) -> FastAPI:
     add_problems(app)
     for router in _ROUTERS:
         app.include_router(router, prefix=PREFIX, responses=_PROBLEMS)
+    app.include_router(session.router)
     return app
+
+
+class _Guarded(FastAPI):
+    """An application behind the gate, which also sees the answers to requests that fail."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Put the gate around all else."""
+        server: Server = self.state.server
+        gate = Gate(super().build_middleware_stack(), server.options, server.callers, server.audit)
+        if not server.options.allowed_origins:
+            return gate
+        return CORSMiddleware(
+            gate,
+            allow_origins=server.options.allowed_origins,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            # Tokens, and never cookies: these are for our own pages.
+            allow_headers=["Authorization", "Content-Type", "If-None-Match"],
+            expose_headers=["*"],
+        )
 
 
 @asynccontextmanager

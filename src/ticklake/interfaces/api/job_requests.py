@@ -55,7 +55,9 @@ def create_job(
     """
     server = server_of(request)
     kept = kept_parameters(server, allowed_operation(request, operation), parameters, what)
-    return server.lake.jobs.create(operation, priority=options.priority, max_attempts=options.max_attempts, **kept)
+    job = server.lake.jobs.create(operation, priority=options.priority, max_attempts=options.max_attempts, **kept)
+    request.state.audit = f"job {job.id}: {operation} {job.subject}"
+    return job
 
 
 def kept_parameters(

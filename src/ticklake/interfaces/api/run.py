@@ -12,13 +12,15 @@ from fastapi import FastAPI
 from ticklake.config import ServerSettings
 from ticklake.errors import BadInput
 from ticklake.interfaces.api.app import make_app
+from ticklake.interfaces.api.callers import check_public
+from ticklake.interfaces.api.protocol import connection_with
 from ticklake.lake import Lake
 
 __all__ = ["HttpServer", "listen", "run_server"]
 
-MOST_MESSAGE = 64 * 1024
-"""Bytes of a message that a client sends over a WebSocket."""
-LONGEST_END = 30
+_LARGEST_MESSAGE = 64 * 1024
+"""Bytes of a message that a client sends over a WebSocket: these are subscriptions."""
+_LONGEST_END = 30
 """Seconds for which requests that were begun are waited for at the end."""
 
 
@@ -28,10 +30,11 @@ def run_server(lake: Lake, options: ServerSettings, on_ready: Callable[[str], No
     Raises
     ------
     BadInput
-        If the address is not of this machine alone, or is in use.
+        If the address is in use, or other machines reach it and the lake has no valid token.
     """
+    check_public(lake, options)
     with listen(options) as listening:
-        server = HttpServer(make_app(lake, options))
+        server = HttpServer(make_app(lake, options), options)
         on_ready(url_of(listening))
         server.run(sockets=[listening])
 
@@ -39,25 +42,33 @@ def run_server(lake: Lake, options: ServerSettings, on_ready: Callable[[str], No
 class HttpServer(uvicorn.Server):
     """uvicorn with our options, which also ends the clients that stay connected."""
 
-    def __init__(self, app: FastAPI) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                ws_max_size=MOST_MESSAGE,
-                # To compress rows on the event loop would keep all others waiting.
-                ws_per_message_deflate=False,
-                timeout_graceful_shutdown=LONGEST_END,
-            )
-        )
+    def __init__(self, app: FastAPI, options: ServerSettings) -> None:
+        super().__init__(_uvicorn_config(app, options))
         self._app = app
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End all connections, and what goes on in the application."""
         self._app.state.server.end_clients()
         await super().shutdown(sockets)
+
+
+def _uvicorn_config(app: FastAPI, options: ServerSettings) -> uvicorn.Config:
+    """Return how uvicorn serves an application."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        http=connection_with(options),
+        # Otherwise whoever calls from this machine could say that it calls from another one.
+        proxy_headers=bool(options.proxies),
+        forwarded_allow_ips=options.proxies,
+        ws_max_size=_LARGEST_MESSAGE,
+        # To compress rows on the event loop would keep all others waiting.
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=_LONGEST_END,
+    )
 
 
 def listen(options: ServerSettings) -> socket.socket:
@@ -67,7 +78,8 @@ def listen(options: ServerSettings) -> socket.socket:
     ------
     BadInput
     """
-    _refuse_public(options.host)
+    if options.host != "localhost":
+        _check_address(options.host)
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     listening = socket.socket(family)
     # Otherwise a server that is started again waits until the last connections of the one before are forgotten.
@@ -90,11 +102,8 @@ def url_of(listening: socket.socket) -> str:
     return f"http://{host}:{port}"
 
 
-def _refuse_public(host: str) -> None:
-    """Refuse an address that other machines reach."""
+def _check_address(host: str) -> None:
     try:
-        is_local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        ipaddress.ip_address(host)
     except ValueError:
-        raise BadInput(f"host={host} is no address: write 127.0.0.1 or ::1") from None
-    if not is_local:
-        raise BadInput(f"host={host} is reached from other machines: only 127.0.0.1, ::1 and localhost are served")
+        raise BadInput(f"host={host} is no address: write 127.0.0.1, ::1, or 0.0.0.0 for all of this machine") from None

@@ -10,8 +10,11 @@ import anyio
 from anyio import CapacityLimiter
 from starlette.requests import HTTPConnection
 
+from ticklake.catalog.audit_log import AuditLog
 from ticklake.config import ServerSettings
+from ticklake.interfaces.api.audit_writer import AuditWriter
 from ticklake.interfaces.api.background import Background
+from ticklake.interfaces.api.callers import Callers
 from ticklake.interfaces.api.clients import Clients
 from ticklake.interfaces.api.watch import Watch
 from ticklake.lake import Lake
@@ -36,8 +39,10 @@ class Server:
         self._reads = CapacityLimiter(options.threads)
         self._works = CapacityLimiter(options.threads)
         self.background = Background(lake, options.threads)
-        self.clients = Clients(options.clients)
+        self.clients = Clients()
         self.watch = Watch(lake, self.read, options.poll_seconds)
+        self.callers = Callers(lake, options)
+        self.audit = AuditWriter(AuditLog(lake.engine.catalog.database), lake.engine.now)
 
     async def read(self, function: Callable[..., T], *arguments: object, **named: object) -> T:
         """Call a function that answers within milliseconds, in a thread."""

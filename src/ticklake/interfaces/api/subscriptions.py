@@ -18,15 +18,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from ticklake.collect.broadcast import LiveBatch, Subscriber
 from ticklake.core.dataset import Dataset
 from ticklake.core.lookup import is_pattern
-from ticklake.errors import BadInput, SlowSubscriber, TicklakeError, TooManyClients
+from ticklake.errors import BadInput, SlowSubscriber, TicklakeError
 from ticklake.interfaces.api.server import Server
 from ticklake.interfaces.api.watch import Look
 from ticklake.interfaces.schema import frame_text, row_to_json
 
 __all__ = ["Connection", "Cursor"]
 
-SEND_TIMEOUT = 30.0
-"""Seconds for which a client may take nothing."""
 MOST_SUBSCRIPTIONS = 50
 """Of one client."""
 MOST_WAITING = 20_000
@@ -122,12 +120,6 @@ class Connection:
 
     async def run(self) -> None:
         """Serve the client until it goes away, is cut, or the server ends."""
-        try:
-            self._server.clients.refuse_more()
-        except TooManyClients as error:
-            await self._socket.accept()
-            await self._refuse(error)
-            return
         with self._server.clients.joined(self._is_lost.set):
             await self._socket.accept()
             receiving = asyncio.create_task(self._receive_all())
@@ -137,10 +129,6 @@ class Connection:
             finally:
                 self._server.watch.remove(self._look)
                 await self._end([receiving, losing])
-
-    async def _refuse(self, error: TicklakeError) -> None:
-        await self._send([_error(error)])
-        await self._socket.close(1013, type(error).__name__)
 
     async def _end(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
         """Free everything, and say goodbye to who is still there."""
@@ -252,7 +240,7 @@ class Connection:
         """Send messages that belong together; a client that takes nothing for long is cut."""
         async with self._sending:
             for message in messages:
-                await self._within(self._send_one(message), SEND_TIMEOUT)
+                await self._within(self._send_one(message), self._server.options.send_timeout)
 
     async def _send_one(self, message: str | bytes) -> None:
         if isinstance(message, bytes):

@@ -15,7 +15,18 @@ Host = Annotated[str | None, typer.Option("--host", help="Address to listen on. 
 Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="[default: 8470; 0 takes a free one]")]
 
 
-def serve(host: Host = None, port: Port = None, lake_path: o.LakePath = None) -> None:
+RequireToken = Annotated[
+    bool | None,
+    typer.Option(
+        "--require-token/--no-require-token",
+        help="Whether each request needs a token. [default: once the lake has one]",
+    ),
+]
+
+
+def serve(
+    host: Host = None, port: Port = None, require_token: RequireToken = None, lake_path: o.LakePath = None
+) -> None:
     """Serve the lake over HTTP until interrupted."""
     from ticklake.config import load_settings
     from ticklake.errors import MissingExtra
@@ -26,4 +37,8 @@ def serve(host: Host = None, port: Port = None, lake_path: o.LakePath = None) ->
     except ModuleNotFoundError as error:
         raise MissingExtra(f"{error.name} is not installed: pip install 'ticklake[server]'") from error
     with o.opened(lake_path, create=True) as lake:
-        run_server(lake, options.at(host, port), on_ready=lambda url: errors().print(f"serving {lake.root} at {url}"))
+        run_server(
+            lake,
+            options.at(host, port, require_token),
+            on_ready=lambda url: errors().print(f"serving {lake.root} at {url}"),
+        )
