@@ -16,6 +16,7 @@ from ticklake.interfaces.api.audit_writer import AuditWriter
 from ticklake.interfaces.api.background import Background
 from ticklake.interfaces.api.callers import Callers
 from ticklake.interfaces.api.clients import Clients
+from ticklake.interfaces.api.observe import ServerMetrics
 from ticklake.interfaces.api.watch import Watch
 from ticklake.lake import Lake
 
@@ -35,6 +36,9 @@ class Server:
         # Made before there are threads, which would make two of each.
         _ = lake.jobs, lake.streams
         self.options = options
+        self.metrics = ServerMetrics(lake)
+        self.is_ending = False
+        """Whether it was told to end: it answers what was asked, and is not to be asked more."""
         # Apart: reads that take milliseconds do not wait for a verification that takes minutes.
         self._reads = CapacityLimiter(options.threads)
         self._works = CapacityLimiter(options.threads)
@@ -54,11 +58,13 @@ class Server:
 
     def end_clients(self) -> None:
         """Tell clients that stay connected that the server ends: it would wait for them for ever."""
+        self.is_ending = True
         self.clients.end()
 
     async def close(self) -> None:
         """End what goes on in this process, in good order."""
         await anyio.to_thread.run_sync(self.background.close)
+        await anyio.to_thread.run_sync(self.audit.close)
 
 
 def server_of(request: HTTPConnection) -> Server:
