@@ -152,6 +152,23 @@ def test_more_requests_at_the_same_time_than_allowed_are_refused(lake, serve, mo
     assert client.get("/session").status_code == 200
 
 
+def test_a_body_of_nobody_is_not_read(lake, serve):
+    secret = lake.tokens.create("dash", "read").secret
+    client = serve(lake)
+
+    def endless():
+        while True:
+            yield b" " * 1000
+            time.sleep(0.01)
+
+    json_type = {"Content-Type": "application/json"}
+    assert client.post("/tokens", content=endless(), headers=json_type).status_code == 401
+    assert client.post(login(client), content=b" " * 9000, headers=json_type).status_code == 413
+    reader = {**json_type, "Authorization": f"Bearer {secret}"}
+    refused = client.post("/imports", content=endless(), headers=reader)
+    assert (refused.status_code, "uploads need collect" in refused.json()["detail"]) == (403, True)
+
+
 # Answers
 
 

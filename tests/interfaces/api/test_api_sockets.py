@@ -198,13 +198,13 @@ def test_a_head_without_an_end_is_not_kept(dial):
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_sent(dial):
     headers = {"Content_Type": "application/json", "Content_Length": "2001", "Expect": "100-continue"}
-    assert ask(dial, "POST", "/login", **headers) == [413]
+    assert ask(dial, "POST", "/api/v1/tokens", **headers) == [413]
 
 
 def test_a_chunked_body_that_is_too_large_is_refused_as_it_comes(dial):
     chunk = f"3e8\r\n{' ' * 1000}\r\n"
     headers = {"Content_Type": "application/json", "Transfer_Encoding": "chunked"}
-    assert ask(dial, "POST", "/login", body=chunk * 3, **headers) == [413]
+    assert ask(dial, "POST", "/api/v1/tokens", body=chunk * 3, **headers) == [413]
 
 
 def test_a_body_that_nobody_asked_for_ends_the_connection(dial):

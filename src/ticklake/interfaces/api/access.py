@@ -12,7 +12,10 @@ from starlette.status import WS_1008_POLICY_VIOLATION
 from ticklake.core.access import Caller, Role
 from ticklake.errors import NotAllowed, NotSignedIn, TicklakeError
 
-__all__ = ["Allowed", "allow", "anyone"]
+__all__ = ["SIGN_IN_FIRST", "Allowed", "allow", "anyone"]
+
+SIGN_IN_FIRST = "this needs a token: send 'Authorization: Bearer tl_...', or sign in at /login"
+"""What a caller without a token is told."""
 
 
 def allow(role: Role) -> Any:
@@ -60,7 +63,7 @@ class Allowed:
         if self.role is None:
             return
         if caller is None:
-            raise NotSignedIn("this needs a token: send 'Authorization: Bearer tl_...', or sign in at /login")
+            raise NotSignedIn(SIGN_IN_FIRST)
         if not caller.role.includes(self.role):
             raise NotAllowed(
                 f"{caller.name!r} has the role {caller.role}, and this needs {self.role}: ask for another token"

@@ -183,7 +183,9 @@ def check_public(lake: Lake, options: ServerSettings) -> None:
     if is_loopback(options.host) and not options.allowed_hosts and not options.proxies:
         return
     if options.require_token is False:
-        raise BadInput(f"host={options.host!r} is reached from other machines, and require_token is false: leave it out")
+        raise BadInput(
+            f"host={options.host!r} is reached from other machines, and require_token is false: leave it out"
+        )
     now = lake.engine.now()
     if any(token.state(now) == "valid" for token in lake.tokens.list()):
         return

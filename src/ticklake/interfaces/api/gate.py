@@ -17,11 +17,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ticklake.config import ServerSettings
-from ticklake.core.access import Caller
+from ticklake.core.access import Caller, Role
 from ticklake.core.audit_log import AuditEntry
 from ticklake.core.hosts import AllowedHosts
 from ticklake.core.token_bucket import TokenBuckets
 from ticklake.errors import NotAllowed, NotSignedIn, TicklakeError, TooManyRequests
+from ticklake.interfaces.api.access import SIGN_IN_FIRST
 from ticklake.interfaces.api.audit_writer import AuditWriter
 from ticklake.interfaces.api.body import LimitedBody
 from ticklake.interfaces.api.callers import Callers, Known, csrf_token
@@ -31,6 +32,8 @@ from ticklake.interfaces.api.protection import protected_headers
 
 __all__ = ["Gate"]
 
+_LARGEST_SIGN_IN = 8192
+"""Bytes of a body that anybody may send."""
 _log = logging.getLogger("ticklake.api")
 
 
@@ -64,6 +67,7 @@ class Gate:
             check_head(head, self._hosts, self._origins, self._most(head))
             known = await self._callers.known(head.headers.get("authorization"), head.session, head.address)
             _refuse_forged(head, known)
+            _refuse_body(head, known)
             key = _key(head, known)
             self._refuse_overload(head, key)
         except Refused as refused:
@@ -93,6 +97,8 @@ class Gate:
 
     def _most(self, head: Head) -> int:
         """Return how many bytes the body may have."""
+        if head.path == LOGIN:
+            return _LARGEST_SIGN_IN
         if head.is_upload:
             return int(self._options.max_upload)
         return int(self._options.max_body)
@@ -170,6 +176,21 @@ def _refuse_forged(head: Head, known: Known) -> None:
     sent = head.headers.get(CSRF_HEADER, "")
     if not hmac.compare_digest(sent.encode(), csrf_token(known.session).encode()):
         raise NotAllowed("the header X-CSRF-Token is missing or wrong: /api/v1/session says which one to send")
+
+
+def _refuse_body(head: Head, known: Known) -> None:
+    """Refuse a body before it is read that no route would take of this caller: it would fill memory, or the disk.
+
+    Raises
+    ------
+    NotSignedIn, NotAllowed
+    """
+    if not head.has_body or head.path == LOGIN:
+        return
+    if known.caller is None:
+        raise NotSignedIn(SIGN_IN_FIRST)
+    if head.is_upload and not known.caller.role.includes(Role.COLLECT):
+        raise NotAllowed(f"{known.caller.name!r} has the role {known.caller.role}, and uploads need {Role.COLLECT}")
 
 
 def _key(head: Head, known: Known) -> str:
