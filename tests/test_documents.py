@@ -13,7 +13,7 @@ import pytest
 
 import ticklake
 from ticklake import errors
-from ticklake.config import AlertSettings, ExchangeSettings, JobSettings, ServerSettings, Settings
+from ticklake.config import AlertSettings, ExchangeSettings, JobSettings, LogSettings, ServerSettings, Settings
 from ticklake.core.indicator_names import parse_indicators, usual_name
 from ticklake.core.indicator_table import DEFINITIONS
 from ticklake.core.kinds import KINDS
@@ -54,7 +54,7 @@ def test_every_method_of_the_lake_stands_in_the_reference():
 
 
 NOT_FOR_USERS = {
-    *("runs.close", "runs.closing", "runs.kept_up", "runs.of_job", "runs.trim_logs"),
+    *("runs.close", "runs.closing", "runs.kept_up", "runs.note_end", "runs.of_job", "runs.trim_logs"),
     *("jobs.worker", "schedules.scheduler", "alerts.after", "alerts.close"),
 }
 """Methods of the namespaces with which the lake itself works."""
@@ -113,8 +113,18 @@ def test_every_setting_stands_in_the_reference():
         *JobSettings.model_fields,
         *AlertSettings.model_fields,
         *ServerSettings.model_fields,
+        *LogSettings.model_fields,
     ]
     assert [name for name in names if name not in reference] == []
+
+
+def test_every_metric_stands_in_the_reference_and_no_other():
+    from ticklake.interfaces.api.observe import HTTP_METRICS
+    from ticklake.interfaces.metrics import LAKE_METRICS
+    from ticklake.interfaces.prometheus import METRICS
+
+    rows = re.findall(r"^\| `(ticklake_\w+)` \|", text("docs/reference/metrics.md"), flags=re.MULTILINE)
+    assert sorted(rows) == sorted([*LAKE_METRICS, *METRICS, *HTTP_METRICS])
 
 
 def test_every_key_of_the_wanted_state_stands_in_its_how_to():

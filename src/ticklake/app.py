@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CATALOG_FILE",
+    "LIMITS_FILE",
+    "folder_of",
     "list_exchanges",
     "list_proofs",
     "memory_lake",
@@ -99,7 +101,7 @@ def open_lake(
     settings = _settings(settings)
     if path is None:
         path = settings.lake
-    root = _folder(path)
+    root = folder_of(path)
     reserve = Reserve(root / RESERVE_FILE)
     is_new = _has_no_catalog(root)
     if is_new:
@@ -115,7 +117,7 @@ def open_lake(
     return lake
 
 
-def _folder(address: str | Path) -> Path:
+def folder_of(address: str | Path) -> Path:
     """Return the folder of the lake whose path, or whose catalog's URL, is *address*."""
     scheme, separator, place = str(address).partition("://")
     if not separator:
@@ -163,7 +165,7 @@ def rebuild_lake(path: str | Path, clock: Clock = time.time_ns, *, force: bool =
     """
     from ticklake.engine.rebuild import rebuild
 
-    root = _folder(path)
+    root = folder_of(path)
     rebuilt = rebuild(root, LocalStore(root), CATALOG_FILE, clock, tool(), Reserve(root / RESERVE_FILE), force=force)
     # The witness knows the versions of the old catalog. The result names what of them was lost: those of the new one count now.
     witness = Witness(root / WITNESS_FILE)

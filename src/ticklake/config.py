@@ -51,10 +51,13 @@ __all__ = [
     "JobSettings",
     "KnowledgeSettings",
     "LiveSettings",
+    "LogSettings",
     "ServerSettings",
     "Settings",
     "load_settings",
     "load_wanted",
+    "setting_problems",
+    "unknown_variables",
 ]
 
 CONFIG_FILE = "ticklake.toml"
@@ -316,6 +319,24 @@ class KnowledgeSettings(BaseModel):
         return Lags.parse(self.lag)
 
 
+class LogSettings(BaseModel):
+    """What is logged, and where."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level that is written.")
+    format: Literal["auto", "json", "console"] = Field(
+        "auto", description="Lines of JSON, or text; auto is text on a terminal, else JSON."
+    )
+    file: str | None = Field(None, description="The file that is appended to, instead of standard error.")
+    slow: float = Field(1.0, ge=0, description="A request that takes more seconds is logged as slow.")
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anything of it was set: commands that print what they do write no log unless it is asked for."""
+        return bool(self.model_fields_set)
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -352,6 +373,7 @@ class Settings(BaseSettings):
         default_factory=KnowledgeSettings, description="From when on rows count as known that were not received live."
     )
     live: LiveSettings = Field(default_factory=LiveSettings, description="How live rows are collected.")
+    log: LogSettings = Field(default_factory=LogSettings, description="What is logged, and where.")
     server: ServerSettings = Field(default_factory=ServerSettings, description="How the lake is served over HTTP.")
     retry: RetrySettings = Field(default_factory=RetrySettings, description="How failed calls are repeated.")
 
@@ -430,9 +452,38 @@ def load_wanted(path: str | Path = WANTED_FILE) -> Wanted:
         raise BadInput(f"{where} cannot be read ({error.strerror}): name the file that says what is wanted") from error
 
 
+def setting_problems() -> list[str]:
+    """Return all that is wrong with the settings, where :func:`load_settings` names the first of it."""
+    try:
+        Settings()
+    except ValidationError as error:
+        return list(map(_problem, error.errors()))
+    except (SettingsError, ValueError, OSError):
+        pass
+    try:
+        load_settings()
+    except BadInput as error:
+        return [str(error)]
+    return []
+
+
+def unknown_variables() -> list[str]:
+    """Return the environment variables that look like settings and are none: nothing else would tell of them."""
+    prefix = "TICKLAKE_"
+    unknown: list[str] = []
+    for name in sorted(os.environ):
+        setting = name.removeprefix(prefix).partition("__")[0].lower()
+        if name.startswith(prefix) and setting not in Settings.model_fields:
+            unknown.append(name)
+    return unknown
+
+
 def _first_problem(error: ValidationError) -> str:
     """Return the key of the first invalid value, what is wrong with it, and the value unless it is secret."""
-    first = error.errors()[0]
+    return _problem(error.errors()[0])
+
+
+def _problem(first: Any) -> str:
     key = ""
     for step in first["loc"]:
         if isinstance(step, int):

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 from ticklake.audit.gaps import gap_report
 from ticklake.catalog.runs import Runs
-from ticklake.core.alerts import AlertRule, Key, Policy, Trouble, gap_trouble, is_late, stale_trouble
+from ticklake.core.alerts import (
+    AlertRule,
+    Freshness,
+    Key,
+    Policy,
+    Trouble,
+    gap_trouble,
+    is_late,
+    late_after,
+    stale_trouble,
+)
 from ticklake.core.dataset import Dataset
 from ticklake.core.runs import Run, RunState
 from ticklake.core.span import Span
@@ -98,13 +108,24 @@ class Troubles:
                     yield Trouble(AlertRule.RUN_FAILED, subject, f"run {run.id} {run.state}: {run.outcome}")
 
     def _stale(self, datasets: Sequence[Dataset], now: int) -> Iterator[Trouble]:
+        for fresh in self._freshness(datasets, now):
+            if fresh.is_stale and fresh.newest is not None:
+                yield stale_trouble(Dataset.parse(fresh.dataset), fresh.newest)
+
+    def freshness(self, now: int) -> Iterator[Freshness]:
+        """Yield how fresh each dataset is that is kept up to now and that the policy covers, by name."""
+        names = sorted(self.runs.kept_up())
+        yield from self._freshness(list(filter(self.policy.covers, map(Dataset.parse, names))), now)
+
+    def _freshness(self, datasets: Sequence[Dataset], now: int) -> Iterator[Freshness]:
         for dataset, row in self.engine.catalog.heads(datasets)[1].items():
-            newest = row.max_ts
-            # Without sessions first: most datasets are on time, and calendars are slow to make.
-            if newest is None or not is_late(dataset, newest, self.policy, now):
-                continue
-            if is_late(dataset, newest, self.policy, now, self._closed(dataset, Span(newest, now))):
-                yield stale_trouble(dataset, newest)
+            newest, expected_by = row.max_ts, None
+            if newest is not None:
+                # Without sessions first: most datasets are on time, and calendars are slow to make.
+                expected_by = late_after(dataset, newest, self.policy)
+                if is_late(dataset, newest, self.policy, now):
+                    expected_by = late_after(dataset, newest, self.policy, self._closed(dataset, Span(newest, now)))
+            yield Freshness(str(dataset), newest, expected_by, expected_by is not None and expected_by < now)
 
     def _closed(self, dataset: Dataset, span: Span) -> int:
         """Return for how many nanoseconds the market was closed in *span*."""

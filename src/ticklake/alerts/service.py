@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Protocol
 from ticklake.alerts.conditions import Look, Troubles
 from ticklake.catalog.alerts import AlertRecords
 from ticklake.catalog.runs import Runs
-from ticklake.core.alerts import Alert, Decision, Key, Message, decide, summary
+from ticklake.core.alerts import Alert, Decision, Freshness, Key, Message, decide, summary
 from ticklake.core.runs import Run
 from ticklake.errors import AlertNotSent, BadInput, TicklakeError
+from ticklake.log import Log
 
 if TYPE_CHECKING:
     from ticklake.alerts.notify import Notifier
 
 __all__ = ["Alerts", "WithAlerts", "check_alerts"]
+
+
+_LOG = Log("alerts")
 
 
 class WithAlerts(Protocol):
@@ -78,6 +82,10 @@ class Alerts:
         """Return the troubles that checks have found and that are not over."""
         return [alert for alert in self._records.all() if alert.since is not None]
 
+    def freshness(self) -> Sequence[Freshness]:
+        """Return how fresh each dataset is that is kept up to now, by the rule of stale ones; with or without an address."""
+        return list(self._troubles.freshness(self._now()))
+
     def test(self) -> None:
         """Send a notification to every address, whatever the state of the lake.
 
@@ -113,6 +121,7 @@ class Alerts:
             reason = type(error).__name__
             if isinstance(error, TicklakeError):
                 reason = str(error)
+            _LOG.error("alert not sent", run=run.id, reason=reason)
             with suppress(TicklakeError):
                 self._runs.append_log(run.id, f"no alert: {reason}", "warning")
 
@@ -133,6 +142,7 @@ class Alerts:
             if not isinstance(error, AlertNotSent) or error.nobody:
                 self._records.restore(_unsent(decision, before))
             raise
+        _LOG.info("alerts sent", messages=len(decision.messages), title=title)
         return decision.messages
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Row, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Executable, Row, bindparam, delete, func, select, text, update
 
 from ticklake.catalog import claims, schema
 from ticklake.catalog.checksums import intact, rows_of
@@ -27,6 +27,8 @@ Statement = tuple[Executable, dict[str, Any]]
 _JOBS, _LEASES = schema.jobs, schema.leases
 _QUEUED, _RUNNING = JobState.QUEUED.value, JobState.RUNNING.value
 _ACTIVE, _ENDED = [state.value for state in ACTIVE], [state.value for state in ENDED]
+_IS_ACTIVE, _IS_QUEUED = text("state IN ('queued', 'running')"), text("state = 'queued'")
+"""As the indexes of active jobs are declared: SQLite uses them for no other words."""
 _AT_ONCE = 500
 """How many jobs go into one statement."""
 
@@ -117,6 +119,18 @@ class JobQueue:
         query = select(_JOBS.c.state, func.count()).group_by(_JOBS.c.state)
         with self._database.read() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
+
+    def active_counts(self) -> dict[str, int]:
+        """Return how many jobs wait and run; those that have ended are not read, however many there are."""
+        query = select(_JOBS.c.state, func.count()).where(_IS_ACTIVE).group_by(_JOBS.c.state)
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def waiting_since(self) -> int | None:
+        """Return since when the job has been due that waits longest; ``None`` if none is due."""
+        query = select(func.min(_JOBS.c.due_at)).where(_IS_QUEUED, _JOBS.c.due_at <= self._now())
+        with self._database.read() as connection:
+            return connection.execute(query).scalar()
 
     def claim(self, owner: str, job_id: int | None = None, lane: claims.Lane = "all") -> Job | None:
         """Claim the first job of a lane that is due, or the one with that number; ``None`` if there is none.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,6 +23,7 @@ from ticklake.core.runs import LogLine, Run, RunState, kept_up_by
 from ticklake.core.selection import parse_count, parse_text
 from ticklake.core.time import SECOND
 from ticklake.errors import BadInput, CatalogError, StorageError
+from ticklake.log import Log
 
 __all__ = ["Runs"]
 
@@ -31,6 +33,14 @@ LOG_TAIL = 200
 """How many log lines of a run are kept."""
 LOG_LINE = 10_000
 """How many characters of a log line are kept."""
+_LOG = Log("runs")
+_LEVELS = {"debug": logging.DEBUG, "warning": logging.WARNING, "error": logging.ERROR}
+"""The levels of lines of a run's log; all others are ``info``."""
+_ENDED_LEVELS = {
+    RunState.INCOMPLETE: logging.WARNING,
+    RunState.KILLED: logging.WARNING,
+    RunState.FAILED: logging.ERROR,
+}
 _JOB: ContextVar[int | None] = ContextVar("job", default=None)
 
 
@@ -42,7 +52,7 @@ class Runs:
     Attributes
     ----------
     ended
-        Called with every run that has ended, by :meth:`finish` or by the caller of :meth:`closing`; must return at once
+        Called with every run that has ended, by :meth:`note_end`; must return at once
         and not raise.
     """
 
@@ -96,6 +106,7 @@ class Runs:
             result = connection.execute(schema.runs.insert(), {**row, **texts})
             number = int(result.inserted_primary_key[0])  # type: ignore[index]
         self._heart.begin(number)
+        _LOG.info("run started", run=number, operation=operation, subject=subject, job=row["job_id"])
         return Run(id=number, state=RunState.RUNNING, parameters=json.loads(stored_parameters), **row)
 
     def update_progress(self, run_id: int, done: float, progress: Mapping[str, Any] | None = None) -> None:
@@ -141,6 +152,7 @@ class Runs:
             oldest = connection.execute(ids.offset(LOG_TAIL).limit(1)).scalar()
             if oldest is not None:
                 connection.execute(table.delete().where(table.c.run_id == run_id, table.c.id <= oldest))
+        _LOG.at(_LEVELS.get(level, logging.INFO), "run says", run=run_id, text=text)
 
     def finish(
         self,
@@ -173,8 +185,18 @@ class Runs:
         with self._database.write() as connection:
             connection.execute(statement, values)
         run = self.get(run_id)
-        self.ended(run)
+        self.note_end(run)
         return run
+
+    def note_end(self, run: Run) -> None:
+        """Log a run that has ended, and pass it to :attr:`ended`: the caller of :meth:`closing` does that itself."""
+        seconds = None
+        if run.finished_at is not None:
+            seconds = round((run.finished_at - run.started_at) / SECOND, 3)
+        level = _ENDED_LEVELS.get(run.state, logging.INFO)
+        said = {"run": run.id, "operation": run.operation, "subject": run.subject, "job": run.job_id}
+        _LOG.at(level, f"run {run.state}", **said, seconds=seconds, outcome=run.outcome)
+        self.ended(run)
 
     def closing(
         self, run_id: int, state: RunState, progress: Mapping[str, Any], outcome: str
@@ -265,6 +287,12 @@ class Runs:
         with self._database.read() as connection:
             rows = connection.execute(_ACTIVE).all()
         return [run for run in self._settle_all(rows) if run.is_active]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many runs there are by state."""
+        query = select(schema.runs.c.state, func.count()).group_by(schema.runs.c.state)
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
 
     def kept_up(self) -> frozenset[str]:
         """Return the datasets that any run was asked to keep up to date, however long ago."""

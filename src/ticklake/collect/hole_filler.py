@@ -14,6 +14,7 @@ from ticklake.core.time import DAY
 from ticklake.engine.delete import DELETED
 from ticklake.engine.engine import Engine
 from ticklake.errors import TicklakeError
+from ticklake.log import Log
 
 __all__ = ["FILLABLE", "LONGEST_FILLED", "Fill", "HoleFiller"]
 
@@ -22,6 +23,7 @@ FILLABLE = frozenset({"trades", "ohlcv", "mark_ohlcv", "index_ohlcv", "funding",
 LONGEST_FILLED = DAY
 """A hole is filled if it is not longer; a longer one is left to a backfill."""
 TRIES = 3
+_LOG = Log("streams")
 
 Fill = Callable[[Dataset, Span], Awaitable[None]]
 """Asks the exchange by calls for the rows of a span, and commits them with their coverage."""
@@ -84,6 +86,7 @@ class HoleFiller:
             except Exception as error:
                 # Whatever goes wrong with one hole, the others are still to be filled.
                 self._on_failure(dataset, str(error))
+                _LOG.warning("stream gap not filled", dataset=dataset, span=span, attempt=attempt, reason=error)
                 if getattr(error, "retriable", False) and attempt < TRIES:
                     queue.put_nowait((dataset, span, attempt + 1))
                 else:
@@ -96,6 +99,7 @@ class HoleFiller:
     async def _fill_hole(self, dataset: Dataset, span: Span) -> None:
         if dataset.kind in FILLABLE:
             await self._fill(dataset, span)
+            _LOG.info("stream gap filled", dataset=dataset, span=span)
         else:
             await self._give_up(dataset, span, f"exchanges serve no {dataset.kind} of the past")
 

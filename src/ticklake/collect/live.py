@@ -27,11 +27,13 @@ from ticklake.core.streams import LiveOptions, StreamStatus
 from ticklake.core.time import SECOND
 from ticklake.engine.engine import Engine
 from ticklake.errors import DiskTooSmall, InvalidData, StorageError, TicklakeError
+from ticklake.log import Log
 from ticklake.sources.live.base import Control, Feed, LiveMessage, RowKey
 from ticklake.sources.wire.rows import Row, row_key
 
 __all__ = ["LiveService"]
 
+_LOG = Log("streams")
 _STOPPED = "nobody collected"
 _LONGEST_REST = 0.3
 """Seconds without a commit after one, at most."""
@@ -383,6 +385,7 @@ class LiveService:
                     self._room.set()
                     raise self._error from error
                 self._store_problem = f"rows wait until the lake can be written: {error}"
+                _LOG.warning("live rows cannot be committed now", reason=error)
             else:
                 self._store_problem = ""
                 return receipts

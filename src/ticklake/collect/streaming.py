@@ -19,6 +19,7 @@ from ticklake.collect.hole_filler import FILLABLE
 from ticklake.collect.live import LONGEST_TRY, Listener, LiveService
 from ticklake.collect.plan import FetchScope, select_symbols
 from ticklake.collect.replay import ReplayFeed
+from ticklake.collect.stream_log import StreamLog
 from ticklake.core.dataset import Dataset
 from ticklake.core.runs import Run, RunState
 from ticklake.core.span import Span
@@ -94,9 +95,8 @@ class Streaming:
             captured = None
             if capture is not None:
                 captured = Capture(capture)
-            service = LiveService(
-                self.engine, self._filler(sources), self.options, self.engine.now, listeners, captured
-            )
+            told = [*listeners, StreamLog()]
+            service = LiveService(self.engine, self._filler(sources), self.options, self.engine.now, told, captured)
             rechecks = [asyncio.create_task(self._recheck_often(source, service)) for source in sources.values()]
             try:
                 return await self._recorded(service, feeds, watch, seconds, stop=stop)

@@ -16,6 +16,7 @@ __all__ = [
     "Alert",
     "AlertRule",
     "Decision",
+    "Freshness",
     "Key",
     "Message",
     "Policy",
@@ -23,6 +24,7 @@ __all__ = [
     "decide",
     "gap_trouble",
     "is_late",
+    "late_after",
     "stale_trouble",
     "summary",
 ]
@@ -136,6 +138,27 @@ class Message(Displayed):
         }
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Freshness(Displayed):
+    """How fresh a dataset is that is kept up to now. Times are nanoseconds; both are ``None`` while it has no rows.
+
+    ``newest`` is the time of its newest row; after ``expected_by`` without another one it is stale.
+    """
+
+    dataset: str
+    newest: int | None
+    expected_by: int | None
+    is_stale: bool
+
+    def _summary(self) -> dict[str, Any]:
+        return {
+            "dataset": self.dataset,
+            "newest": moment(self.newest),
+            "expected_by": moment(self.expected_by),
+            "is_stale": self.is_stale,
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The messages to send now, and the records to keep of the subjects that were checked."""
@@ -197,13 +220,18 @@ def _recovery(known: Alert, cooldown: int, now: int) -> tuple[Message | None, Al
     return message, replace(known, since=None, is_told=False)
 
 
-def is_late(dataset: Dataset, newest: int, policy: Policy, now: int, closed: int = 0) -> bool:
-    """Whether the *newest* row (its ``ts``) is too old; time since then in which the market was *closed* does not count."""
+def late_after(dataset: Dataset, newest: int, policy: Policy, closed: int = 0) -> int:
+    """Return the time after which the *newest* row (its ``ts``) is too old; a time in which the market was *closed* does not count."""
     frame = dataset.timeframe
     if frame is None:
-        return newest + policy.stale_after + closed < now
+        return newest + policy.stale_after + closed
     # One bar more: a bar is named by its open time, and the next one cannot come before it has closed.
-    return frame.advance(newest, 1 + policy.stale_bars, dataset.anchor) + closed < now
+    return frame.advance(newest, 1 + policy.stale_bars, dataset.anchor) + closed
+
+
+def is_late(dataset: Dataset, newest: int, policy: Policy, now: int, closed: int = 0) -> bool:
+    """Whether the *newest* row is too old *now*."""
+    return late_after(dataset, newest, policy, closed) < now
 
 
 def stale_trouble(dataset: Dataset, newest: int) -> Trouble:

@@ -12,7 +12,7 @@ import polars as pl
 from ticklake.core.display import Displayed, moment
 from ticklake.core.kinds import Kind, kind_of
 
-__all__ = ["GroupStats", "LakeStats", "raw_width", "width_of"]
+__all__ = ["GroupStats", "GroupTotals", "LakeStats", "raw_width", "width_of"]
 
 _WIDTHS = {"String": 16, "Enum": 4, "Int32": 4, "Boolean": 1, "Int8": 1}
 """Bytes of a value in memory; all others take 8."""
@@ -77,6 +77,18 @@ class GroupStats(Displayed):
     def bytes(self) -> int:
         """What the rows take, in files and inline."""
         return self.file_bytes + self.inline_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTotals:
+    """What the lake holds of one kind of one exchange, as its datasets say, without a look at their segments."""
+
+    exchange: str
+    kind: str
+    datasets: int
+    rows: int
+    bytes: int
+    last: int | None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

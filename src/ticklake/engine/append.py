@@ -48,6 +48,7 @@ def append(store: Store, batches: Sequence[Incoming], now: int) -> list[Receipt]
         attempt = partial(_attempt, store, list(group.values()), now)
         for place, receipt in zip(group, retried(attempt), strict=True):
             receipts[place] = receipt
+    store.counts.appended(receipts)
     return receipts
 
 

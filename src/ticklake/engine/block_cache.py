@@ -68,6 +68,8 @@ class BlockCache:
         self._decoded: OrderedDict[tuple[str, int], _Decoded] = OrderedDict()
         self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
         self._lock = threading.Lock()
+        self.hits = self.misses = 0
+        """Reads that were answered from blocks, and those that were not."""
 
     @property
     def size(self) -> int:
@@ -84,11 +86,11 @@ class BlockCache:
         """
         places = list(_places(segment, span))
         cells = sum(place.rows for place in places) * len(columns)
-        if not places or cells * _CELL > self._budget // _LARGE:
+        if not places or cells * _CELL > self._budget // _LARGE or not self._are_worth_it(places):
+            self.misses += 1
             return None
+        self.hits += 1
         names = list(dict.fromkeys(["ts", *columns]))
-        if not self._are_worth_it(places):
-            return None
         frames: list[pl.DataFrame] = []
         # Blocks that lack the same columns are read at once.
         for missing, group in groupby(places, partial(self._absent, names)):

@@ -174,6 +174,15 @@ class Engine:
         each = [(dataset, data, provenance, coverage) for dataset, data in items]
         return append(self.store, self._incoming(each, observed_at), self._now_or(now))
 
+    def check_space(self) -> None:
+        """Raise if so little of the disk is free that nothing is appended.
+
+        Raises
+        ------
+        DiskAlmostFull, DiskTooSmall
+        """
+        self._check_space()
+
     def append_each(self, items: Iterable[tuple[Dataset, Records, Provenance, Sequence[Covered]]]) -> list[Receipt]:
         """Add rows to many datasets in one commit like :meth:`append_all`, each with its own provenance and coverage."""
         self._check_space()

@@ -22,8 +22,10 @@ from ticklake.core.merge import Keying
 from ticklake.core.segment import Block, Segment
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.engine.block_cache import BlockCache
+from ticklake.engine.counts import IngestCounts
 from ticklake.engine.recent import Part, RecentRows
 from ticklake.errors import CatalogError, Conflict, MissingSegment, StorageError, Unsupported
+from ticklake.log import Log
 from ticklake.storage.files import check_blocks, scan_file
 from ticklake.storage.objects import ObjectStore
 from ticklake.storage.segments import decode_inline
@@ -39,6 +41,7 @@ ATTEMPTS = 50
 VANISHED_ATTEMPTS = 5
 """How often it is computed because a file was moved meanwhile; after that the file counts as missing."""
 T = TypeVar("T")
+_LOG = Log("commits")
 
 
 def retired_path(path: str) -> str:
@@ -106,7 +109,8 @@ def no_folder(folder: Path) -> ObjectStore:
 class Store:
     """The catalog and the files of a lake, its clock and its kinds.
 
-    ``recent`` has the rows of inline segments that this process wrote, ``blocks`` those of files that it read often, ``highest_ids`` what it knows of datasets keyed by id.
+    ``recent`` has the rows of inline segments that this process wrote, ``blocks`` those of files that it read often, ``highest_ids`` what it knows of datasets keyed by id;
+    ``counts`` says how much it has committed.
     """
 
     catalog: Catalog
@@ -118,6 +122,7 @@ class Store:
     recent: RecentRows = field(default_factory=RecentRows)
     blocks: BlockCache = field(default_factory=BlockCache)
     highest_ids: dict[Dataset, HighestId] = field(default_factory=dict)
+    counts: IngestCounts = field(default_factory=IngestCounts)
 
     def __post_init__(self) -> None:
         self.catalog.check_files = self._refuse_vanished
@@ -241,6 +246,12 @@ class Store:
         # The commit is done: files that cannot be moved now are moved by the next compaction or vacuum.
         with contextlib.suppress(StorageError):
             self.retire(removed)
+        self.counts.committed()
+        if _LOG.is_on():
+            datasets = [str(change.dataset) for change in changes]
+            said = {"version": version, "operation": operation, "datasets": len(datasets), "first": min(datasets)}
+            rows = sum(change.new_rows for change in changes)
+            _LOG.debug("committed", **said, rows=rows, added=len(added), removed=len(removed))
         return version
 
     def _refuse_vanished(self, changes: Sequence[Change]) -> None:

@@ -1,16 +1,18 @@
-"""Metrics of live streams in Prometheus' text format (version 0.0.4): names that dashboards rely on, so they do not change."""
+"""Metrics in Prometheus' text format (version 0.0.4): names that dashboards rely on, so they do not change."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.streams import StreamStatus
 from ticklake.core.time import SECOND
 
-__all__ = ["METRICS", "stream_metrics"]
+__all__ = ["METRICS", "Sample", "family", "stream_metrics"]
 
 _Value = Callable[[StreamStatus], float | None]
+Sample = tuple[Mapping[str, str], float | None]
+"""The labels of a value, and the value; one that is not known is left out."""
 
 
 def _seconds(ns: int | None) -> float | None:
@@ -55,27 +57,42 @@ METRICS: dict[str, tuple[str, str, dict[str, _Value]]] = {
 
 def stream_metrics(status: Sequence[StreamStatus]) -> Iterator[str]:
     """Yield the lines of the metrics of streams, each with the labels ``exchange``, ``kind``, ``symbol`` and ``timeframe``."""
+    labelled = [(_labels(stream.dataset), stream) for stream in status]
     for name, (sort, text, values) in METRICS.items():
-        yield f"# HELP {name} {text}"
-        yield f"# TYPE {name} {sort}"
-        for stream in status:
-            labels = _labels(stream.dataset)
-            for result, find in values.items():
-                value = find(stream)
-                if value is not None:
-                    more = f',result="{result}"' if result else ""
-                    yield f"{name}{{{labels}{more}}} {_number(value)}"
+        yield from family(name, sort, text, _samples(labelled, values))
 
 
-def _labels(name: str) -> str:
+def family(name: str, sort: str, text: str, samples: Iterable[Sample]) -> Iterator[str]:
+    """Yield the lines of one metric: its help, its type (``gauge`` or ``counter``), and its values."""
+    yield f"# HELP {name} {text}"
+    yield f"# TYPE {name} {sort}"
+    for labels, value in samples:
+        if value is not None:
+            words = ",".join(f'{label}="{_escaped(word)}"' for label, word in labels.items())
+            if words:
+                words = f"{{{words}}}"
+            yield f"{name}{words} {_number(value)}"
+
+
+def _samples(
+    labelled: Iterable[tuple[Mapping[str, str], StreamStatus]], values: Mapping[str, _Value]
+) -> Iterator[Sample]:
+    for labels, stream in labelled:
+        for result, find in values.items():
+            if result:
+                yield {**labels, "result": result}, find(stream)
+            else:
+                yield labels, find(stream)
+
+
+def _labels(name: str) -> dict[str, str]:
     dataset = Dataset.parse(name)
-    labels = {
+    return {
         "exchange": dataset.exchange,
         "kind": dataset.kind,
         "symbol": str(dataset.symbol),
         "timeframe": dataset.timeframe_text or "",
     }
-    return ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
 
 
 def _escaped(text: str) -> str:

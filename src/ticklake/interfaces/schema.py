@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from ticklake.core import quality as metrics
-from ticklake.core.alerts import Alert
+from ticklake.core.alerts import Alert, Freshness
 from ticklake.core.coverage import Coverage, Covered
 from ticklake.core.crosscheck import CrossCheck
 from ticklake.core.dataset import Dataset
@@ -310,6 +310,12 @@ def _(change: Change) -> dict[str, Any]:
 @to_json.register
 def _(alert: Alert) -> dict[str, Any]:
     return {"rule": alert.rule.value, "subject": alert.subject, "text": alert.text, "since": moment(alert.since)}
+
+
+@to_json.register
+def _(fresh: Freshness) -> dict[str, Any]:
+    times = {"newest": moment(fresh.newest), "expected_by": moment(fresh.expected_by)}
+    return {"dataset": fresh.dataset, **times, "is_stale": fresh.is_stale}
 
 
 # Proving

@@ -14,8 +14,12 @@ from ticklake.core.selection import parse_text
 from ticklake.errors import BadInput, TicklakeError
 from ticklake.jobs.cron import next_time, times_between
 from ticklake.jobs.queue import Jobs
+from ticklake.log import Log
 
 __all__ = ["Scheduler", "Schedules"]
+
+
+_LOG = Log("schedules")
 
 
 class Schedules:
@@ -131,6 +135,7 @@ class Scheduler:
                 self.tick()
             # Whatever fails now, a daemon that runs for months must make the jobs of the next tick.
             except Exception as error:
+                _LOG.error("schedules could not be looked at", failure=_unexpected(error), reason=_text(error))
                 self.report(_text(error))
 
     def tick(self) -> list[Job]:
@@ -147,12 +152,24 @@ class Scheduler:
         try:
             job = self.jobs.new(schedule.operation, priority=schedule.priority, **schedule.parameters)
         except Exception as error:
+            _LOG.error("schedule failed", failure=_unexpected(error), schedule=schedule.name, reason=_text(error))
             self.report(f"schedule {schedule.name!r} makes no job: {_text(error)}")
             # Without its next time it would be due again, and fail, at every tick.
             self.table.skip(schedule, next_time(schedule.rhythm, now))
             return None
         missed = times_between(schedule.rhythm, schedule.next_at or now, now) - 1
-        return self.table.fire(schedule, job, next_time(schedule.rhythm, now), missed)
+        made = self.table.fire(schedule, job, next_time(schedule.rhythm, now), missed)
+        # Without a job, another process was first.
+        if made is not None:
+            _LOG.info("schedule fired", schedule=schedule.name, job=made.id, missed=missed or None)
+        return made
+
+
+def _unexpected(error: Exception) -> Exception | None:
+    """Return an error whose traceback says more than its text: none of ours."""
+    if isinstance(error, TicklakeError):
+        return None
+    return error
 
 
 def _text(error: Exception) -> str:

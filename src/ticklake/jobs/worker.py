@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -22,12 +23,15 @@ from ticklake.core.runs import Run, RunState
 from ticklake.core.time import SECOND
 from ticklake.errors import Cancelled, CatalogBusy, LeaseHeld, LeaseLost, TicklakeError
 from ticklake.jobs.operations import Operation, Operations, Outcome, Work
+from ticklake.log import Log
 
 __all__ = ["Worker"]
 
 TELL_EVERY = 1.0
 """Seconds between two updates of the queue while a job runs: its progress is stored, and a cancellation is read."""
 Execute = Callable[[Operation, Work, Mapping[str, Any]], Outcome]
+_LOG = Log("jobs")
+_LEVELS = {JobState.INCOMPLETE: logging.WARNING, JobState.FAILED: logging.ERROR}
 HELD_WAIT = 15 * SECOND
 """How long a job waits for another one that works on one of its datasets."""
 
@@ -96,10 +100,17 @@ class Worker:
             return None
         if job is None:
             return None
-        self.report(job)
+        self._tell(job, "taken")
         ended = self._do(job)
-        self.report(ended)
+        # A job that waits again was given back, or failed in a way that may pass.
+        self._tell(ended, "waits again" if ended.state is JobState.QUEUED else ended.state)
         return ended
+
+    def _tell(self, job: Job, what: str) -> None:
+        """Log and report a change of a job."""
+        said = {"job": job.id, "operation": job.operation, "subject": job.subject, "attempt": job.attempts}
+        _LOG.at(_LEVELS.get(job.state, logging.INFO), f"job {what}", **said, outcome=job.outcome or None)
+        self.report(job)
 
     def _do(self, job: Job) -> Job:
         """Run a claimed job inside one run, and record in the queue how it ended."""
@@ -124,6 +135,8 @@ class Worker:
             run = run or self._record_try(job, newest)
             return self._ended(job, run, Outcome(JobState.FAILED, str(error), error.retriable), waits)
         except Exception as error:
+            # The queue keeps one line of it; where it came from stands in the log alone.
+            _LOG.error("job raised an error that nobody expected", failure=error, job=job.id, operation=job.operation)
             run = run or self._record_try(job, newest)
             return self._ended(job, run, Outcome(JobState.FAILED, f"{type(error).__name__}: {error}"))
         except BaseException:
@@ -182,7 +195,7 @@ class Worker:
         except LeaseLost as error:
             return self._lost(job, run, error)
         if run is not None:
-            self.runs.ended(self.runs.get(run.id))
+            self.runs.note_end(self.runs.get(run.id))
         return ended
 
     def _lost(self, job: Job, run: Run | None, error: LeaseLost) -> Job:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Admin"]
 
+_NOTE_SECONDS = 2.0
+"""How long a note waits for other writers at most."""
+
 
 class Admin:
     """Maintenance of a lake: ``lake.admin.compact()``, ``lake.admin.verify(deep=True)``, ...
@@ -113,7 +116,10 @@ class Admin:
         deep
             Decode every value again, too.
         """
-        return list(self._engine.verify(self._datasets("dataset", dataset), deep=deep))
+        problems = list(self._engine.verify(self._datasets("dataset", dataset), deep=deep))
+        if dataset is None and not problems:
+            self._note("verify")
+        return problems
 
     def vacuum(self, keep: DurationLike = KEEP, *, dry_run: bool = False) -> Vacuumed:
         """Remove versions older than *keep*, and garbage.
@@ -150,7 +156,23 @@ class Admin:
         target = as_path("folder", folder)
         if self._root is not None and self._root.resolve() in target.resolve().parents:
             raise BadInput(f"{folder} lies inside the lake: choose a folder of its own")
-        return backup(self._engine.store, target, self._catalog_file)
+        done = backup(self._engine.store, target, self._catalog_file)
+        self._note("backup")
+        return done
+
+    def last_done(self) -> dict[str, int]:
+        """Return when the lake was last backed up (``backup``) and last verified as sound (``verify``), if it ever was; in nanoseconds."""
+        from ticklake.catalog.upkeep import last_done
+
+        return last_done(self._engine.catalog.database)
+
+    def _note(self, what: str) -> None:
+        from ticklake.catalog.database import busy_at_most
+        from ticklake.catalog.upkeep import note_done
+
+        # It is done, whether or not that can be noted: the lake may be one that can only be read.
+        with suppress(TicklakeError), busy_at_most(_NOTE_SECONDS):
+            note_done(self._engine.catalog.database, what, self._engine.now())
 
     def rebuild(self, *, force: bool = False) -> Rebuilt:
         """Make a new catalog from what can be read of the old one and from the files; the old one is kept beside it.

@@ -34,6 +34,8 @@ __all__ = ["Gate"]
 
 _LARGEST_SIGN_IN = 8192
 """Bytes of a body that anybody may send."""
+_OF_NOBODY = frozenset({"/health", "/health/ready"})
+"""Addresses that anyone may ask, whoever it is."""
 _log = logging.getLogger("ticklake.api")
 
 
@@ -65,7 +67,9 @@ class Gate:
         head, known = Head.of(scope), Known()
         try:
             check_head(head, self._hosts, self._origins, self._most(head))
-            known = await self._callers.known(head.headers.get("authorization"), head.session, head.address)
+            # Whether the server is well can be asked when the catalog, which has the tokens, cannot be read.
+            if head.path not in _OF_NOBODY:
+                known = await self._callers.known(head.headers.get("authorization"), head.session, head.address)
             _refuse_forged(head, known)
             _refuse_body(head, known)
             key = _key(head, known)
@@ -79,7 +83,9 @@ class Gate:
         except TicklakeError as error:
             # Its text names the catalog's file, which is nobody's business who is not known.
             _log.error("who sent a request could not be found out: %s", error)
-            answer = problem_of(error, "the server cannot tell who calls: its log says why")
+            answer = problem(
+                503, type(error).__name__, "the server cannot tell who calls: its log says why", retriable=True
+            )
             await self._refuse(scope, receive, send, head, known, answer, "")
         else:
             with self._counted(key):

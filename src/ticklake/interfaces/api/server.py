@@ -14,6 +14,7 @@ from ticklake.catalog.audit_log import AuditLog
 from ticklake.config import ServerSettings
 from ticklake.interfaces.api.audit_writer import AuditWriter
 from ticklake.interfaces.api.callers import Callers
+from ticklake.interfaces.api.observe import ServerMetrics
 from ticklake.lake import Lake
 
 __all__ = ["Server", "server_of"]
@@ -30,6 +31,9 @@ class Server:
     def __init__(self, lake: Lake, options: ServerSettings) -> None:
         self.lake = lake
         self.options = options
+        self.metrics = ServerMetrics(lake)
+        self.is_ending = False
+        """Whether it was told to end: it answers what was asked, and is not to be asked more."""
         # Apart: reads that take milliseconds do not wait for a verification that takes minutes.
         self._reads = CapacityLimiter(options.threads)
         self._works = CapacityLimiter(options.threads)

@@ -20,6 +20,7 @@ from ticklake.interfaces.cli import (
     book,
     delete,
     derive,
+    doctor,
     features,
     frame,
     import_files,
@@ -149,6 +150,7 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("demo", simulate.demo),
         ("simulate", simulate.simulate),
         ("config", maintenance.config),
+        ("doctor", doctor.doctor),
     ),
     "Collect": (
         ("exchanges", backfill.exchanges),

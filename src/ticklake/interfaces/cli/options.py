@@ -110,7 +110,12 @@ def opened(path: str | None, *, create: bool = False, exchange_url: str | None =
     from ticklake.app import open_lake
     from ticklake.config import load_settings
 
-    return open_lake(path, create=create, settings=load_settings(exchange_url=exchange_url))
+    settings = load_settings(exchange_url=exchange_url)
+    if settings.log.is_wanted:
+        from ticklake.interfaces.logs import configure_logs
+
+        configure_logs(settings.log)
+    return open_lake(path, create=create, settings=settings)
 
 
 def opened_for(path: str | None, *, dry_run: bool) -> Lake:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import ccxt.async_support as ccxt
 
+from ticklake.core.redact import HIDDEN, redacted
 from ticklake.core.retry import OF_CALLS, RetryPolicy
 from ticklake.errors import (
     AccessDenied,
@@ -30,6 +31,7 @@ from ticklake.errors import (
     UnknownSymbol,
     Unsupported,
 )
+from ticklake.log import Log
 from ticklake.sources.address import at_base
 from ticklake.sources.pacing.headers import ban_of, retry_after
 from ticklake.sources.pacing.pace import Pace
@@ -37,6 +39,7 @@ from ticklake.sources.retry import retrying
 
 __all__ = ["RETRIES", "ExchangeClient", "ExchangeOptions", "addresses_at", "exchange_ids", "translated"]
 
+_LOG = Log("sources")
 RETRIES: ContextVar[list[str] | None] = ContextVar("RETRIES", default=None)
 """The list to which calls of this task add why they were repeated or had to wait."""
 
@@ -178,8 +181,9 @@ def translated(error: Exception, exchange: str, secrets: Sequence[str] = ()) -> 
     """Return our error for one of ccxt's, without the secrets that an answer may have repeated."""
     text = str(error)
     for secret in secrets:
-        text = text.replace(secret, "***")
-    text = text[:300]
+        text = text.replace(secret, HIDDEN)
+    # The addresses of private calls are signed.
+    text = redacted(text)[:300]
     if not text.startswith(exchange):
         text = f"{exchange}: {text}"
     # ccxt has no rule for these words of Kraken's and would call them a bad answer.
@@ -200,6 +204,7 @@ def _error_type(error: Exception) -> type[TicklakeError]:
 
 def _note(text: str) -> None:
     """Keep for the run's log why a call was repeated or had to wait."""
+    _LOG.debug("call put off", reason=text)
     notes = RETRIES.get()
     if notes is not None:
         notes.append(text)

@@ -1,0 +1,64 @@
+"""Health and metrics: whether the server answers, whether the lake is fresh, and figures for Prometheus."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+
+from ticklake.core.access import Role
+from ticklake.errors import TicklakeError
+from ticklake.interfaces.api.access import allow, anyone
+from ticklake.interfaces.api.problems import problem
+from ticklake.interfaces.api.server import server_of
+from ticklake.interfaces.health import lake_health
+
+__all__ = ["metrics_router", "open_router", "router"]
+
+open_router = APIRouter(tags=["operations"], dependencies=[anyone()])
+"""What anybody may ask: it says nothing of the lake."""
+router = APIRouter(tags=["operations"], dependencies=[allow(Role.READ)])
+metrics_router = APIRouter(tags=["operations"], dependencies=[allow(Role.READ)])
+"""At the address that Prometheus asks by default, outside of ``/api/v1``."""
+_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@open_router.get("/health")
+async def health() -> dict[str, str]:
+    """Say that the server answers."""
+    return {"status": "ok"}
+
+
+@open_router.get("/health/ready")
+async def ready(request: Request) -> Response:
+    """Say that the lake can be read: 503 while it cannot, or once the server is told to end."""
+    server = server_of(request)
+    if server.is_ending:
+        return problem(503, "Ending", "the server was told to end: ask another one", retriable=True)
+    try:
+        await server.read(server.lake.engine.catalog.version)
+    except TicklakeError as error:
+        # The same status for each: whoever sends requests here asks only whether to.
+        return problem(
+            503, type(error).__name__, "the lake cannot be read now: see the log of the server", retriable=True
+        )
+    return JSONResponse({"status": "ready"})
+
+
+@router.get("/health")
+async def lake(
+    request: Request,
+    stale: bool = Query(False, description="Only datasets that are stale."),
+    search: str = Query("", description="Only datasets whose name contains this."),
+) -> dict[str, Any]:
+    """Say how the lake is: the freshness of each dataset that is kept up to now, jobs, streams, and the disk."""
+    server = server_of(request)
+    return await server.read(lake_health, server.lake, only_stale=stale, search=search)
+
+
+@metrics_router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(request: Request) -> Response:
+    """Return figures in Prometheus' text format."""
+    server = server_of(request)
+    return Response(await server.read(server.metrics.text), media_type=_TEXT)

@@ -1,0 +1,47 @@
+"""How a lake is: one answer for HTTP and the shell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from ticklake.core.display import moment
+from ticklake.errors import StorageError
+from ticklake.interfaces.schema import to_json
+
+if TYPE_CHECKING:
+    from ticklake.lake import Lake
+
+__all__ = ["lake_health"]
+
+
+def lake_health(lake: Lake, *, only_stale: bool = False, search: str = "") -> dict[str, Any]:
+    """Return how a lake is, as JSON: ``status`` is ``ok`` or ``degraded``, and ``problems`` says why.
+
+    ``data`` has the datasets that are kept up to now, by the rule by which alerts call them stale.
+    """
+    fresh = lake.alerts.freshness()
+    stale = sum(each.is_stale for each in fresh)
+    streams = Counter(stream.state for stream in lake.streams.status())
+    problems: list[str] = []
+    if stale:
+        problems.append(f"{stale:,} of {len(fresh):,} datasets are stale")
+    if silent := streams.total() - streams["live"]:
+        problems.append(f"{silent:,} of {streams.total():,} streams are not live")
+    try:
+        lake.engine.check_space()
+    except StorageError:
+        # Not the error's text, which names folders of the server.
+        problems.append("the disk is almost full (min_free): nothing more is collected until some of it is free")
+    chosen = [each for each in fresh if search in each.dataset and (each.is_stale or not only_stale)]
+    return {
+        "status": "degraded" if problems else "ok",
+        "problems": problems,
+        "version": lake.engine.catalog.version(),
+        "checked_at": moment(lake.engine.now()),
+        "streams": dict(streams),
+        "jobs": lake.jobs.queue.active_counts(),
+        "kept_up": len(fresh),
+        "stale": stale,
+        "data": to_json(chosen),
+    }
