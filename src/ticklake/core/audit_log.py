@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["AuditEntry"]
+__all__ = ["AuditEntry", "is_refusal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,9 @@ class AuditEntry:
     @property
     def is_refused(self) -> bool:
         """Whether the request was refused for who sent it, or how often."""
-        return self.status in _REFUSALS
+        return is_refusal(self.status)
 
 
-_REFUSALS = frozenset({401, 403, 421, 429})
+def is_refusal(status: int) -> bool:
+    """Whether an answer with that status refuses who sent a request, or how often."""
+    return status in {401, 403, 429}

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ticklake.config import ServerSettings
 from ticklake.core.access import Caller, Role
-from ticklake.core.audit_log import AuditEntry
+from ticklake.core.audit_log import AuditEntry, is_refusal
 from ticklake.core.hosts import AllowedHosts
 from ticklake.core.token_bucket import TokenBuckets
 from ticklake.errors import NotAllowed, NotSignedIn, TicklakeError, TooManyRequests
@@ -156,13 +156,14 @@ class Gate:
 
     def _note(self, head: Head, caller: Caller | None, status: int, detail: str) -> None:
         """Write to the audit log what changes something, and what was refused for who sent it, or how often."""
+        if head.is_safe and not is_refusal(status):
+            return
         name = role = ""
         if caller is not None:
             name, role = caller.name, caller.role.value
         at = self._audit.now()
         entry = AuditEntry(at, name, role, head.address, head.method, head.shown_path, status, detail[:500])
-        if entry.is_refused or not head.is_safe:
-            self._audit.write(entry)
+        self._audit.write(entry)
 
 
 def _refuse_forged(head: Head, known: Known) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from starlette.types import Scope
 
 from ticklake.core.hosts import AllowedHosts, foreign_page, host_name
-from ticklake.core.tokens import without_secrets
+from ticklake.core.redact import redacted
 
 __all__ = ["COOKIE", "CSRF_HEADER", "LIVE", "LOGIN", "UPLOADS", "Head", "Refused", "check_head", "content_length"]
 
@@ -109,7 +109,7 @@ class Head:
     @property
     def shown_path(self) -> str:
         """The path, as it may stand in a log."""
-        return without_secrets(self.path)[:500]
+        return redacted(self.path)[:500]
 
     @property
     def session(self) -> str | None:
@@ -190,7 +190,7 @@ def _has_secret(query: str) -> bool:
     if not any(word in lowered for word in _SECRET_WORDS):
         return False
     names = {name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)}
-    return without_secrets(query) != query or not names.isdisjoint(_SECRET_PARAMETERS)
+    return redacted(query) != query or not names.isdisjoint(_SECRET_PARAMETERS)
 
 
 def _repeated(names: Iterable[str]) -> str | None:
