@@ -51,6 +51,10 @@ class Allowed:
     async def __call__(self, connection: HTTPConnection) -> Caller | None:
         """Return the caller; a route may take it as a parameter."""
         caller: Caller | None = getattr(connection.state, "caller", None)
+        needed: Role | None = getattr(connection.state, "needed", None)
+        # A router may name one role, and a route of it a higher one.
+        if self.role is not None and (needed is None or self.role.includes(needed)):
+            connection.state.needed = self.role
         try:
             self._check(caller)
         except TicklakeError as error:

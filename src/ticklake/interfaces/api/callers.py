@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
 import time
 from collections import OrderedDict
@@ -34,6 +35,8 @@ _REMEMBERED = 0.1
 """Seconds for which tokens are remembered: to ask the catalog at each request would take longer than some answers."""
 _USE_NOTED_EVERY = 300.0
 """Seconds between two notes that a token is used."""
+_KNOWN_WITHOUT_CATALOG = 600.0
+"""Seconds for which tokens count that were valid before the catalog could not be read any more."""
 _SESSION_BYTES = 32
 _MOST_SEEN = 1000
 _FAILURES_A_MINUTE = 20
@@ -67,6 +70,8 @@ class Callers:
         self._session_length = parse_duration(options.session)
         self._stored: Sequence[StoredToken] = ()
         self._stored_at = -_REMEMBERED
+        self._read_at = -math.inf
+        """When the catalog could be read."""
         self._noted: dict[int, float] = {}
         self._failures = TokenBuckets(_FAILURES_A_MINUTE / 60, _FAILURES_A_MINUTE)
         self._seen: OrderedDict[str, None] = OrderedDict()
@@ -170,8 +175,14 @@ class Callers:
         if time.monotonic() - self._stored_at >= _REMEMBERED:
             # The time before, not after: what was changed while they were read may not be among them.
             asked_at = time.monotonic()
-            self._stored = await self._in_thread(self._table.list)
-            self._stored_at = asked_at
+            try:
+                self._stored = await self._in_thread(self._table.list)
+            except TicklakeError:
+                # While the catalog cannot be read, no token can be revoked, and whoever may know that has to be told.
+                if asked_at - self._read_at > _KNOWN_WITHOUT_CATALOG:
+                    raise
+                return self._stored
+            self._stored_at = self._read_at = asked_at
         return self._stored
 
     async def _note_use(self, token: Token) -> None:

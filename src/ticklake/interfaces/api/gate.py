@@ -143,7 +143,8 @@ class Gate:
         try:
             await self._app(scope, body, send_protected)
         finally:
-            self._note(head, state["caller"], status, state.get("audit", ""))
+            is_query = state.get("needed") is Role.READ and not is_refusal(status)
+            self._note(head, state["caller"], status, state.get("audit", ""), is_query=is_query)
 
     async def _refuse(
         self, scope: Scope, receive: Receive, send: Send, head: Head, known: Known, answer: Response, detail: str
@@ -154,7 +155,7 @@ class Gate:
         answer.raw_headers = protected_headers(answer.raw_headers)
         await _send_answer(answer, scope, receive, send)
 
-    def _note(self, head: Head, caller: Caller | None, status: int, detail: str) -> None:
+    def _note(self, head: Head, caller: Caller | None, status: int, detail: str, *, is_query: bool = False) -> None:
         """Write to the audit log what changes something, and what was refused for who sent it, or how often."""
         if head.is_safe and not is_refusal(status):
             return
@@ -162,7 +163,8 @@ class Gate:
         if caller is not None:
             name, role = caller.name, caller.role.value
         at = self._audit.now()
-        entry = AuditEntry(at, name, role, head.address, head.method, head.shown_path, status, detail[:500])
+        request = (head.address, head.method, head.shown_path)
+        entry = AuditEntry(at, name, role, *request, status, detail[:500], is_query=is_query)
         self._audit.write(entry)
 
 
