@@ -250,6 +250,10 @@ class ServerSettings(BaseModel):
     threads: int = Field(
         4, ge=1, le=64, description="Requests that are answered at the same time; more make all of them slower."
     )
+    processes: int = Field(1, ge=1, le=64, description="Processes that answer requests, each with so many threads.")
+    shutdown_seconds: float = Field(
+        30.0, gt=0, description="Within so many seconds the server has ended after SIGTERM; what is left undone goes on later."
+    )
 
     def at(self, host: str | None, port: int | None) -> ServerSettings:
         """Return the same settings at another address, where one is given."""

@@ -17,7 +17,7 @@ from ticklake.interfaces.metrics import LakeMetrics
 from ticklake.lake import Lake
 from ticklake.log import Log
 
-__all__ = ["HTTP_METRICS", "HttpMetrics", "Observed", "ServerMetrics"]
+__all__ = ["HTTP_METRICS", "SHARED_FOLDER", "HttpMetrics", "Observed", "ServerMetrics"]
 
 _LOG = Log("requests")
 HTTP_METRICS: dict[str, str] = {
@@ -30,7 +30,7 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"})
 _NO_ROUTE = "none"
 """The route of what has none: addresses that strangers try must not each make a series of their own."""
-_SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The variable with which prometheus_client is told where processes add up their figures."""
 
 
@@ -46,7 +46,7 @@ class HttpMetrics:
         self.in_flight = Gauge(in_flight, text[in_flight], registry=own, multiprocess_mode="livesum")
         self.bytes = Counter(size, text[size], ["route"], registry=own)
         self._registry = own
-        if os.environ.get(_SHARED_FOLDER):
+        if os.environ.get(SHARED_FOLDER):
             self._registry = CollectorRegistry()
             MultiProcessCollector(self._registry)  # type: ignore[no-untyped-call]
         else:
