@@ -13,7 +13,7 @@ import pytest
 
 import ticklake
 from ticklake import errors
-from ticklake.config import AlertSettings, ExchangeSettings, JobSettings, LogSettings, Settings
+from ticklake.config import AlertSettings, ExchangeSettings, JobSettings, LogSettings, ServerSettings, Settings
 from ticklake.core.indicator_names import parse_indicators, usual_name
 from ticklake.core.indicator_table import DEFINITIONS
 from ticklake.core.kinds import KINDS
@@ -111,6 +111,7 @@ def test_every_setting_stands_in_the_reference():
         *JobSettings.model_fields,
         *AlertSettings.model_fields,
         *LogSettings.model_fields,
+        *ServerSettings.model_fields,
     ]
     assert [name for name in names if name not in reference] == []
 

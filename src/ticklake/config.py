@@ -113,7 +113,15 @@ def _checked_address(value: str) -> str:
     return value
 
 
+def _checked_origin(value: str) -> str:
+    """Refuse what browsers do not send as an origin: it would never match."""
+    if not re.fullmatch(r"https?://[^/\s*]+", value):
+        raise ValueError("an origin is written like https://dash.example.com, without a path")
+    return value.lower()
+
+
 Address = Annotated[str, AfterValidator(_checked_address)]
+Origin = Annotated[str, AfterValidator(_checked_origin)]
 Share = Annotated[str, StringConstraints(pattern=r"^\s*\d{1,2}(\.\d+)?\s*%\s*$")]
 Size = Annotated[ByteSize, BeforeValidator(_refuse_percentage)]
 MinFree = Annotated[Share | Size, Field(union_mode="left_to_right"), WrapValidator(_free_space)]
@@ -251,13 +259,42 @@ class ServerSettings(BaseModel):
         4, ge=1, le=64, description="Requests that are answered at the same time; more make all of them slower."
     )
     processes: int = Field(1, ge=1, le=64, description="Processes that answer requests, each with so many threads.")
+    slow: float = Field(1.0, ge=0, description="A request that takes more seconds is logged as slow.")
     shutdown_seconds: float = Field(
-        30.0, gt=0, description="Within so many seconds the server has ended after SIGTERM; what is left undone goes on later."
+        30.0,
+        gt=0,
+        description="Within so many seconds the server has ended after SIGTERM; what is left undone goes on later.",
     )
+    require_token: bool | None = Field(
+        None,
+        description="Whether each request needs a token. By default it does on a public address, or once the lake has one.",
+    )
+    allowed_hosts: list[str] = Field(
+        default_factory=list, description="Names by which it is reached, beside its address: lake.example.com, *.home."
+    )
+    allowed_origins: list[Origin] = Field(
+        default_factory=list, description="Web pages of others that may use it: https://dash.example.com."
+    )
+    proxies: list[str] = Field(
+        default_factory=list, description="Addresses of reverse proxies, whose X-Forwarded headers are believed."
+    )
+    session: Length = Field("12h", description="How long a browser stays signed in.")
+    max_body: Size = Field(ByteSize(1024**2), description="The largest body of a request.")
+    max_upload: Size = Field(ByteSize(1024**3), description="The largest file that is uploaded.")
+    rate: float = Field(2000.0, gt=0, description="Requests a second of one caller.")
+    at_once: int = Field(256, ge=1, description="Requests of one caller at the same time.")
+    subscriptions: int = Field(16, ge=1, description="Live connections of one caller.")
+    connections: int = Field(1000, ge=1, description="Open connections, of all callers together.")
+    receive_timeout: float = Field(
+        10.0, gt=0, description="Seconds in which the head of a request has to come, or a small body."
+    )
+    send_timeout: float = Field(30.0, gt=0, description="Seconds after which a client is given up that reads nothing.")
 
-    def at(self, host: str | None, port: int | None) -> ServerSettings:
+    def at(
+        self, host: str | None, port: int | None, require_token: bool | None = None, processes: int | None = None
+    ) -> ServerSettings:
         """Return the same settings at another address, where one is given."""
-        given = {"host": host, "port": port}
+        given = {"host": host, "port": port, "require_token": require_token, "processes": processes}
         return self.model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
@@ -290,7 +327,6 @@ class LogSettings(BaseModel):
         "auto", description="Lines of JSON, or text; auto is text on a terminal, else JSON."
     )
     file: str | None = Field(None, description="The file that is appended to, instead of standard error.")
-    slow: float = Field(1.0, ge=0, description="A request that takes more seconds is logged as slow.")
 
     @property
     def is_wanted(self) -> bool:

@@ -42,6 +42,7 @@
     ├── BrokenPlugin               a package offers a source that cannot be loaded
     ├── NotSignedIn                a server needs a token, and got none that it knows
     ├── NotAllowed                 the role of the caller does not include it
+    ├── TooManyRequests            retriable: a server had enough of this caller; carries ``retry_after`` seconds
     ├── LooksAhead                 a function uses rows that were not knowable
     └── MissingExtra               an optional dependency is not installed
 
@@ -88,6 +89,7 @@ __all__ = [
     "StorageError",
     "TicklakeError",
     "TicklakeWarning",
+    "TooManyRequests",
     "UnknownDataset",
     "UnknownExchange",
     "UnknownFeatures",
@@ -300,6 +302,16 @@ class NotSignedIn(TicklakeError):
 
 class NotAllowed(TicklakeError):
     """The role of the caller does not include what was asked for."""
+
+
+class TooManyRequests(TicklakeError):
+    """A server had enough requests, or invalid tokens, of this caller for now; wait ``retry_after`` seconds."""
+
+    retriable = True
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class LooksAhead(TicklakeError):

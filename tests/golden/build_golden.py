@@ -12,12 +12,17 @@ from pathlib import Path
 import polars as pl
 
 from ticklake.app import open_lake
+from ticklake.catalog.audit_log import AuditLog
+from ticklake.catalog.tokens import SessionTable, TokenTable
 from ticklake.config import Settings
+from ticklake.core.access import Role
+from ticklake.core.audit_log import AuditEntry
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
+from ticklake.core.tokens import digest_of
 
 START = 1_704_067_200 * 10**9
 """2024-01-01."""
@@ -101,7 +106,19 @@ def fill(lake):
     lake.engine.append(Dataset.parse(BARS), empty, origin, looked)
     lake.delete(TICKS, START + 5 * SECOND, START + 8 * SECOND)
     lake.derived.refresh()
+    let_callers_in(lake)
     yield
+
+
+def let_callers_in(lake):
+    """Put in what a server knows of its callers."""
+    database, now = lake.engine.catalog.database, lake.engine.now
+    tokens = TokenTable(database, now)
+    gone = tokens.add("gone", Role.ADMIN, digest_of("gone"), None)
+    tokens.revoke("gone")
+    kept = tokens.add("kept", Role.COLLECT, digest_of("kept"), START + 10**18)
+    SessionTable(database, now).add(digest_of("session"), kept.id, START + 10**18)
+    AuditLog(database).add([AuditEntry(START, gone.name, gone.role.value, "127.0.0.1", "POST", "/api/v1/jobs", 201)])
 
 
 def told(lake):

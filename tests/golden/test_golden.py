@@ -2,19 +2,23 @@
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from ticklake.app import open_lake, rebuild_lake
+from ticklake.catalog.tokens import SessionTable
 from ticklake.config import Settings
 from ticklake.core.read_plan import CHUNK_ROWS
+from ticklake.core.tokens import digest_of
 
-from .build_golden import BARS, TICKS, bars, told, trades
+from .build_golden import BARS, START, TICKS, bars, told, trades
 
 HERE = Path(__file__).parent
-GOLDEN = sorted(path.parent for path in HERE.glob("*/expected.json"))
+GOLDEN = sorted((path.parent for path in HERE.glob("*/expected.json")), key=lambda path: int(path.name[7:]))
 
 
 @pytest.fixture(params=GOLDEN, ids=lambda path: path.name)
@@ -77,6 +81,27 @@ def test_the_rules_of_a_golden_lake_go_on(golden):
             assert (done.new, done.changed, done.removed) == (0, 1, 0)
             assert not lake.load(name).equals(before)
             assert lake.load(name).equals(lake.resample(TICKS, rule.rule))
+
+
+def test_the_tokens_of_a_golden_lake_go_on(golden):
+    folder, _ = golden
+    if int(folder_schema(folder)) < 10:
+        with open_lake(folder, settings=Settings()) as lake:
+            assert (lake.tokens.list(), lake.admin.audit_log()) == ([], [])
+        return
+    with open_lake(folder, settings=Settings(), clock=lambda: START + 2 * 10**15) as lake:
+        gone, kept = lake.tokens.list()
+        assert (gone.name, gone.state(kept.created_at), kept.name, kept.role) == ("gone", "revoked", "kept", "collect")
+        sessions = SessionTable(lake.engine.catalog.database, lake.engine.now)
+        assert sessions.token_of(digest_of("session")) == kept.id
+        lake.tokens.revoke("kept")
+        assert sessions.token_of(digest_of("session")) is None
+        assert [entry.caller for entry in lake.admin.audit_log()] == ["gone"]
+
+
+def folder_schema(folder):
+    with closing(sqlite3.connect(folder / "catalog.db")) as connection:
+        return connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()[0]
 
 
 def test_the_files_of_a_golden_lake_alone_make_a_catalog(golden):

@@ -184,6 +184,25 @@ _RULES_AND_FEATURE_SETS = (
 )
 
 
+def _tokens_and_audit_log(connection: Connection) -> None:
+    """Schema 10: the tokens and sessions of a server's callers, and who did what."""
+    _execute(connection, _TOKENS_AND_AUDIT_LOG)
+
+
+_TOKENS_AND_AUDIT_LOG = (
+    "CREATE TABLE tokens (id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, name VARCHAR NOT NULL, role VARCHAR NOT NULL, "
+    "digest VARCHAR NOT NULL, created_at BIGINT NOT NULL, expires_at BIGINT, revoked_at BIGINT, used_at BIGINT, "
+    "row_check BIGINT, UNIQUE (digest))",
+    "CREATE UNIQUE INDEX tokens_name ON tokens (name) WHERE revoked_at IS NULL",
+    "CREATE TABLE sessions (digest VARCHAR NOT NULL, token_id INTEGER NOT NULL, created_at BIGINT NOT NULL, "
+    "expires_at BIGINT NOT NULL, row_check BIGINT, PRIMARY KEY (digest)) WITHOUT ROWID",
+    "CREATE TABLE audit_log (id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, at BIGINT NOT NULL, caller VARCHAR NOT NULL, "
+    "role VARCHAR NOT NULL, address VARCHAR NOT NULL, method VARCHAR NOT NULL, path VARCHAR NOT NULL, "
+    "status INTEGER NOT NULL, is_refused BOOLEAN NOT NULL, detail TEXT NOT NULL, count BIGINT NOT NULL, row_check BIGINT)",
+    "CREATE INDEX audit_log_refused ON audit_log (is_refused, id)",
+)
+
+
 def _execute(connection: Connection, statements: Iterable[str]) -> None:
     """Execute literal statements: what ``schema.py`` says later on must not change a step of the past."""
     for statement in statements:
@@ -199,6 +218,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _row_checks,
     _row_checks_of_work,
     _rules_and_feature_sets,
+    _tokens_and_audit_log,
 )
 """Step *i* brings schema *i + 1* to schema *i + 2*.
 

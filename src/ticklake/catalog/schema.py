@@ -21,6 +21,7 @@ from sqlalchemy import (
 
 __all__ = [
     "alerts",
+    "audit_log",
     "batches",
     "commits",
     "coverage",
@@ -42,6 +43,8 @@ __all__ = [
     "runs",
     "schedules",
     "segments",
+    "sessions",
+    "tokens",
     "unclosable",
     "wanted",
 ]
@@ -416,4 +419,51 @@ feature_sets = Table(
     Column("created_at", BigInteger, nullable=False),
     _row_check(),
     sqlite_with_rowid=False,
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("name", String, nullable=False),
+    Column("role", String, nullable=False),
+    Column("digest", String, nullable=False, unique=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    Column("used_at", BigInteger),
+    _row_check(),
+    Index("tokens_name", "name", unique=True, sqlite_where=text("revoked_at IS NULL")),
+    # A number is never used twice: sessions and the audit log refer to it.
+    sqlite_autoincrement=True,
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", String, primary_key=True),
+    Column("token_id", _ID, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    _row_check(),
+    sqlite_with_rowid=False,
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("caller", String, nullable=False),
+    Column("role", String, nullable=False),
+    Column("address", String, nullable=False),
+    Column("method", String, nullable=False),
+    Column("path", String, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("is_refused", Boolean, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    _row_check(),
+    Index("audit_log_refused", "is_refused", "id"),
+    sqlite_autoincrement=True,
 )

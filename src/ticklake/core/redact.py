@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from ticklake.core.tokens import without_secrets
+
 __all__ = ["HIDDEN", "redacted"]
 
 HIDDEN = "***"
@@ -40,7 +42,7 @@ def redacted(text: str) -> str:
     """
     for pattern in _compiled():
         text = pattern.sub(rf"\g<1>{HIDDEN}", text)
-    return text
+    return without_secrets(text)
 
 
 @cache  # on first use: most programs never write a log

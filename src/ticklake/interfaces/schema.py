@@ -41,8 +41,18 @@ from ticklake.core.statistics import GroupStats, LakeStats
 from ticklake.core.symbol import Symbol
 from ticklake.core.time import SECOND, format_time
 from ticklake.core.timeframe import Timeframe
+from ticklake.core.tokens import NewToken, Token
 
-__all__ = ["days_to_json", "frame_text", "gaps_to_json", "job_to_json", "row_to_json", "rows_of", "to_json"]
+__all__ = [
+    "days_to_json",
+    "frame_text",
+    "gaps_to_json",
+    "job_to_json",
+    "row_to_json",
+    "rows_of",
+    "to_json",
+    "token_to_json",
+]
 
 _TIMES = frozenset({"ts", "at", "since", "first", "last", "next_at", "last_at", "before", "start", "end"})
 """Fields of integers that are times, beside those that end in ``_at`` or begin with ``valid_``."""
@@ -273,6 +283,16 @@ def _(schedule: Schedule) -> dict[str, Any]:
         "last_job": schedule.last_job,
         "missed": schedule.missed,
     }
+
+
+def token_to_json(token: Token, now: int) -> dict[str, Any]:
+    """Return a token as JSON, with its state."""
+    return {**row_to_json(field_values(token)), "state": token.state(now)}
+
+
+@to_json.register
+def _(new: NewToken) -> dict[str, Any]:
+    return {**row_to_json(field_values(new.token)), "token": new.secret}
 
 
 @to_json.register

@@ -11,13 +11,22 @@ from ticklake.catalog.runs import Runs
 from ticklake.core.dataset import Dataset
 from ticklake.core.duration import DurationLike, parse_duration
 from ticklake.core.results import Cleanup
-from ticklake.core.selection import parse_names
+from ticklake.core.selection import parse_count, parse_names
 from ticklake.engine.engine import Engine
 from ticklake.engine.vacuum import KEEP
 from ticklake.errors import BadInput, TicklakeError
-from ticklake.lake.arguments import DatasetLike, all_datasets, as_list, as_path, known_dataset, known_exchange
+from ticklake.lake.arguments import (
+    DatasetLike,
+    all_datasets,
+    as_list,
+    as_path,
+    known_dataset,
+    known_exchange,
+    optional_count,
+)
 
 if TYPE_CHECKING:
+    from ticklake.core.audit_log import AuditEntry
     from ticklake.core.results import Backup, Compaction, Problem, Rebuilt, Vacuumed
     from ticklake.core.statistics import LakeStats
 
@@ -245,6 +254,27 @@ class Admin:
             oldest = midnight(self._engine.now(), max(days.values()))
             log_lines = self._runs.trim_logs(oldest, dry_run=dry_run)
         return Cleanup(cleaned, log_lines, dry_run)
+
+    def audit_log(self, last: int = 100, *, before: int | None = None) -> list[AuditEntry]:
+        """Return the newest entries of the audit log of this lake's servers, the last one first.
+
+        Parameters
+        ----------
+        last
+            How many.
+        before
+            The ``id`` of an entry: return those before it.
+
+        Returns
+        -------
+        list of AuditEntry
+            A request that changed something, a sign-in, or a refusal: ``at`` (ns UTC), ``caller``, ``role``, ``address``, ``method``,
+            ``path``, ``status``, ``detail`` (like ``job 12``), and ``count``, how many such requests it stands for.
+        """
+        from ticklake.catalog.audit_log import AuditLog
+
+        limit = parse_count("last", last, 1, of="entries")
+        return AuditLog(self._engine.catalog.database).newest(limit, optional_count("before", before, of="entries"))
 
     def _datasets(self, argument: str, names: DatasetLike | Iterable[DatasetLike] | None) -> list[Dataset] | None:
         """Return the datasets whose names the caller passed as *argument*, or ``None`` for all."""

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from ticklake.lake.features import Features
     from ticklake.lake.instruments import LakeInstruments
     from ticklake.lake.streams import Streams
+    from ticklake.lake.tokens import Tokens
 
 __all__ = ["Lake"]
 
@@ -356,6 +357,13 @@ class Lake(Collecting):
         from ticklake.lake.features import Features
 
         return Features(self)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """Who may call a server of this lake: ``tokens.create("dashboard", "read")``, ``tokens.list()``, ``tokens.revoke(name)``."""
+        from ticklake.lake.tokens import Tokens
+
+        return Tokens(self.engine.catalog.database, self.engine.now)
 
     @cached_property
     def streams(self) -> Streams:

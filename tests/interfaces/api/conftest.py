@@ -13,7 +13,7 @@ import uvicorn
 
 from ticklake.config import ServerSettings
 from ticklake.interfaces.api.app import make_app
-from ticklake.interfaces.api.run import listen, url_of
+from ticklake.interfaces.api.run import listen, url_of, uvicorn_config
 from ticklake.lake import Lake
 
 Serve = Callable[..., httpx.Client]
@@ -24,7 +24,7 @@ def running(lake: Lake, options: ServerSettings) -> Iterator[str]:
     """Serve a lake from a thread of this process; the value is its address."""
     with listen(options) as listening:
         app = make_app(lake, options)
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
+        server = uvicorn.Server(uvicorn_config(app, options))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="test-server")
         thread.start()
         try:

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from ticklake.core.time import DAY, MINUTE
+from ticklake.errors import CatalogBusy
 from ticklake.interfaces.api.observe import HTTP_METRICS
 from ticklake.interfaces.metrics import LAKE_METRICS
 from ticklake.testing.rows import START, bars
@@ -86,9 +87,13 @@ def test_a_scrape_has_every_metric_once_and_counts_requests_by_route(lake, serve
     assert found[f'ticklake_http_request_seconds_bucket{{le="+Inf",route="{route}"}}'] == "2.0"
 
 
-def test_a_lake_that_cannot_be_read_is_a_metric(lake, serve):
+def test_a_lake_that_cannot_be_read_is_a_metric(lake, serve, monkeypatch):
     client = serve(lake)
-    (lake.root / "catalog.db").rename(lake.root / "catalog.db.away")
+
+    def fail(_database):
+        raise CatalogBusy("another process holds it")
+
+    monkeypatch.setattr("ticklake.catalog.statistics.lake_totals", fail)
     found = values(at_root(client, "/metrics").text)
     assert found["ticklake_lake_readable"] == "0"
     assert "ticklake_http_requests_in_flight" in found
@@ -97,25 +102,20 @@ def test_a_lake_that_cannot_be_read_is_a_metric(lake, serve):
 def test_each_request_is_a_line_of_the_log_without_its_secrets(lake, serve, caplog):
     client = serve(lake)
     with caplog.at_level(logging.INFO, "ticklake.requests"):
-        client.get("/datasets", params={"search": "BTC", "token": "S3cr3t"}, headers={"Authorization": "Bearer S3cr3t"})
+        client.get("/datasets", params={"search": "BTC", "signature": "S3cr3t"})
     [record] = caplog.records
     fields = record.msg.fields
     assert record.msg.name == "request"
     assert (fields["method"], fields["path"], fields["status"]) == ("GET", "/api/v1/datasets", 200)
-    assert (fields["caller"], fields["client"], fields["query"]) == ("owner", "127.0.0.1", "?search=BTC&token=***")
+    assert (fields["caller"], fields["client"], fields["query"]) == ("owner", "127.0.0.1", "?search=BTC&signature=***")
     assert fields["ms"] > 0
     assert "S3cr3t" not in record.getMessage()
 
 
-def test_a_slow_request_is_a_warning(lake, caplog):
-    from fastapi.testclient import TestClient
-
-    from ticklake.config import LogSettings
-    from ticklake.interfaces.api.app import make_app
-
-    app = make_app(lake, log=LogSettings(slow=0))
-    with caplog.at_level(logging.WARNING, "ticklake.requests"), TestClient(app) as client:
-        client.get("/api/v1/datasets")
+def test_a_slow_request_is_a_warning(lake, serve, caplog):
+    client = serve(lake, slow=0)
+    with caplog.at_level(logging.WARNING, "ticklake.requests"):
+        client.get("/datasets")
     assert [record.msg.name for record in caplog.records] == ["slow request"]
 
 

@@ -1,47 +1,67 @@
-"""Access: who calls, and whether they may."""
+"""Access: who may call a route."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import Depends, Request
+from fastapi import Depends
+from starlette.exceptions import WebSocketException
+from starlette.requests import HTTPConnection
+from starlette.status import WS_1008_POLICY_VIOLATION
 
 from ticklake.core.access import Caller, Role
-from ticklake.errors import NotAllowed
+from ticklake.errors import NotAllowed, NotSignedIn, TicklakeError
 
-__all__ = ["allow"]
-
-_OWNER = Caller("owner", Role.ADMIN)
+__all__ = ["Allowed", "allow", "anyone"]
 
 
 def allow(role: Role) -> Any:
-    """Return what a route depends on that callers with *role* may use.
+    """Return what a route depends on that callers with *role* may use. Each route declares one, or :func:`anyone`.
 
     Raises
     ------
     NotSignedIn
-        When a token is needed and none, or an unknown one, was sent.
+        When a token is needed and none was sent.
     NotAllowed
         When the caller's role does not include *role*.
     """
-    return Depends(_checked(role))
+    return Depends(Allowed(role))
 
 
-def _checked(role: Role) -> Callable[[Request], Awaitable[Caller]]:
-    async def check(request: Request) -> Caller:
-        caller = await _caller(request)
-        if not caller.role.includes(role):
-            raise NotAllowed(
-                f"{caller.name!r} has the role {caller.role}, and this needs {role}: ask for another token"
-            )
-        request.state.caller = caller
+def anyone() -> Any:
+    """Return what a route depends on that needs no token, like the one to sign in."""
+    return Depends(Allowed(None))
+
+
+class Allowed:
+    """Checks the caller of a request, whom :class:`~ticklake.interfaces.api.gate.Gate` knows.
+
+    Parameters
+    ----------
+    role
+        The role that is needed; ``None`` for none.
+    """
+
+    def __init__(self, role: Role | None) -> None:
+        self.role = role
+
+    async def __call__(self, connection: HTTPConnection) -> Caller | None:
+        """Return the caller; a route may take it as a parameter."""
+        caller: Caller | None = getattr(connection.state, "caller", None)
+        try:
+            self._check(caller)
+        except TicklakeError as error:
+            if connection.scope["type"] == "websocket":
+                raise WebSocketException(WS_1008_POLICY_VIOLATION, str(error)) from error
+            raise
         return caller
 
-    return check
-
-
-async def _caller(_request: Request) -> Caller:
-    """Return who sends a request."""
-    # The server listens on loopback alone: whoever reaches it works on this machine.
-    return _OWNER
+    def _check(self, caller: Caller | None) -> None:
+        if self.role is None:
+            return
+        if caller is None:
+            raise NotSignedIn("this needs a token: send 'Authorization: Bearer tl_...', or sign in at /login")
+        if not caller.role.includes(self.role):
+            raise NotAllowed(
+                f"{caller.name!r} has the role {caller.role}, and this needs {self.role}: ask for another token"
+            )

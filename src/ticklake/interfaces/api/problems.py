@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from starlette.exceptions import HTTPException
 from ticklake import errors
 from ticklake.interfaces.api.server import server_of
 
-__all__ = ["PROBLEM", "STATUS", "Problem", "add_problems", "problem", "status_of"]
+__all__ = ["PROBLEM", "STATUS", "Problem", "add_problems", "problem", "problem_of", "status_of"]
 
 PROBLEM = "application/problem+json"
 STATUS: dict[type[errors.TicklakeError], int] = {
@@ -27,6 +28,7 @@ STATUS: dict[type[errors.TicklakeError], int] = {
     errors.FeaturesDiffer: 409,
     errors.NotSignedIn: 401,
     errors.NotAllowed: 403,
+    errors.TooManyRequests: 429,
     errors.SourceError: 502,
     errors.RateLimited: 503,
     errors.SourceUnavailable: 503,
@@ -75,6 +77,15 @@ def status_of(error: errors.TicklakeError) -> int:
     return 500
 
 
+def problem_of(error: errors.TicklakeError, detail: str = "") -> JSONResponse:
+    """Return the answer that tells of one of our errors; *detail* is its text if that may not be told as it is."""
+    headers: dict[str, str] = {}
+    if isinstance(error, errors.TooManyRequests):
+        headers["Retry-After"] = str(math.ceil(error.retry_after))
+    status, title = status_of(error), type(error).__name__
+    return problem(status, title, detail or str(error), retriable=error.retriable, headers=headers)
+
+
 def problem(
     status: int, title: str, detail: str, *, retriable: bool = False, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
@@ -91,7 +102,7 @@ def problem(
 async def _of_ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, errors.TicklakeError)  # noqa: S101 - the handler is registered for them alone
     detail = _without_paths(str(error), request)
-    return problem(status_of(error), type(error).__name__, detail, retriable=error.retriable)
+    return problem_of(error, detail)
 
 
 async def _of_parameters(_request: Request, error: Exception) -> JSONResponse:
@@ -108,7 +119,7 @@ def _lines(found: Any) -> Iterator[str]:
 
 async def _of_http(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - as above
-    titles = {404: "NotFound", 405: "MethodNotAllowed"}
+    titles = {404: "NotFound", 405: "MethodNotAllowed", 408: "RequestTimeout", 413: "ContentTooLarge"}
     details = {
         404: "there is no such address: /docs lists those that are",
         405: "this address does not take that method: /docs lists what it takes",

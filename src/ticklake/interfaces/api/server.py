@@ -10,7 +10,10 @@ import anyio
 from anyio import CapacityLimiter
 from fastapi import Request
 
+from ticklake.catalog.audit_log import AuditLog
 from ticklake.config import ServerSettings
+from ticklake.interfaces.api.audit_writer import AuditWriter
+from ticklake.interfaces.api.callers import Callers
 from ticklake.interfaces.api.observe import ServerMetrics
 from ticklake.lake import Lake
 
@@ -34,6 +37,8 @@ class Server:
         # Apart: reads that take milliseconds do not wait for a verification that takes minutes.
         self._reads = CapacityLimiter(options.threads)
         self._works = CapacityLimiter(options.threads)
+        self.callers = Callers(lake, options)
+        self.audit = AuditWriter(AuditLog(lake.engine.catalog.database), lake.engine.now)
 
     async def read(self, function: Callable[..., T], *arguments: object, **named: object) -> T:
         """Call a function that answers within milliseconds, in a thread."""
@@ -42,6 +47,10 @@ class Server:
     async def work(self, function: Callable[..., T], *arguments: object, **named: object) -> T:
         """Call a function that may take longer, in a thread."""
         return await anyio.to_thread.run_sync(partial(function, *arguments, **named), limiter=self._works)
+
+    async def close(self) -> None:
+        """End what goes on in this process, in good order."""
+        await anyio.to_thread.run_sync(self.audit.close)
 
 
 def server_of(request: Request) -> Server:

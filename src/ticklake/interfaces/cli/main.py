@@ -36,6 +36,7 @@ from ticklake.interfaces.cli import (
     serve,
     simulate,
     stream,
+    token,
     worker,
 )
 from ticklake.interfaces.cli.command import Command
@@ -172,7 +173,6 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("gaps", read.gaps),
         ("quarantine", read.quarantine),
         ("stats", maintenance.stats),
-        ("serve", serve.serve),
     ),
     "Prove": (
         ("quality", quality.quality),
@@ -193,10 +193,12 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("rename", delete.rename),
     ),
     "Work": (("worker", worker.worker), ("daemon", worker.daemon), ("apply", apply.apply)),
+    "Serve": (("serve", serve.serve), ("audit", token.audit)),
 }
 _GROUPS: dict[str, tuple[tuple[str, typer.Typer], ...]] = {
     "Answer": (("derive", derive.app), ("features", features.app)),
     "Work": (("jobs", jobs.app), ("schedule", schedule.app), ("runs", runs.app), ("alerts", alerts.app)),
+    "Serve": (("token", token.app),),
 }
 
 _HIDDEN: tuple[tuple[str, Any], ...] = (("ingest", backfill.backfill),)

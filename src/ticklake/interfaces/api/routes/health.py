@@ -9,14 +9,14 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 
 from ticklake.core.access import Role
 from ticklake.errors import TicklakeError
-from ticklake.interfaces.api.access import allow
+from ticklake.interfaces.api.access import allow, anyone
 from ticklake.interfaces.api.problems import problem
 from ticklake.interfaces.api.server import server_of
 from ticklake.interfaces.health import lake_health
 
 __all__ = ["metrics_router", "open_router", "router"]
 
-open_router = APIRouter(tags=["operations"])
+open_router = APIRouter(tags=["operations"], dependencies=[anyone()])
 """What anybody may ask: it says nothing of the lake."""
 router = APIRouter(tags=["operations"], dependencies=[allow(Role.READ)])
 metrics_router = APIRouter(tags=["operations"], dependencies=[allow(Role.READ)])

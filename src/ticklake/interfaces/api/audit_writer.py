@@ -1,0 +1,106 @@
+"""Writing of the audit log, by a thread of its own: no answer waits for it."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from ticklake.catalog.audit_log import AuditLog
+from ticklake.core.audit_log import AuditEntry
+from ticklake.errors import TicklakeError
+
+__all__ = ["AuditWriter"]
+
+_MOST_WAITING = 10_000
+"""Entries that wait; what was done is written all the same."""
+_MOST_AT_ONCE = 500
+_PAUSE = 0.05
+"""Seconds after refusals in which more come together: those that are alike are one entry."""
+_log = logging.getLogger("ticklake.api")
+
+
+class AuditWriter:
+    """Appends entries to the audit log, in order, soon after they are written here.
+
+    Parameters
+    ----------
+    now
+        The time in nanoseconds UTC.
+    """
+
+    def __init__(self, log: AuditLog, now: Callable[[], int]) -> None:
+        self.now = now
+        self._audit_log = log
+        self._waiting: queue.SimpleQueue[AuditEntry | None] = queue.SimpleQueue()
+        """The entries that are to be written; ``None`` ends the thread."""
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def write(self, entry: AuditEntry) -> None:
+        """Append an entry soon. If refusals come faster than they are written, some of them are left out."""
+        if entry.is_refused and self._waiting.qsize() > _MOST_WAITING:
+            return
+        self._waiting.put(entry)
+        self._begin()
+
+    def close(self) -> None:
+        """Write what waits, and end."""
+        with self._lock:
+            thread = self._thread
+        if thread is not None:
+            self._waiting.put(None)
+            thread.join()
+
+    def _begin(self) -> None:
+        # On first use: a server that is only read from needs no thread for this.
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="ticklake-audit", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        is_over = False
+        while not is_over:
+            entries, is_over = self._next_entries()
+            if entries:
+                self._append(together(entries))
+            if not is_over and all(entry.is_refused for entry in entries):
+                time.sleep(_PAUSE)
+
+    def _next_entries(self) -> tuple[list[AuditEntry], bool]:
+        """Wait for entries; return them, and whether they are the last."""
+        entries: list[AuditEntry] = []
+        waiting = self._waiting.get()
+        while waiting is not None:
+            entries.append(waiting)
+            if self._waiting.empty() or len(entries) == _MOST_AT_ONCE:
+                return entries, False
+            waiting = self._waiting.get()
+        return entries, True
+
+    def _append(self, entries: list[AuditEntry]) -> None:
+        try:
+            self._audit_log.add(entries)
+        except TicklakeError as error:
+            _log.error("the audit log cannot be written (%s): %s", error, entries)
+
+
+def together(entries: list[AuditEntry]) -> list[AuditEntry]:
+    """Return entries with refusals that are alike as one, where the first of them was."""
+    counts: dict[tuple[object, ...], int] = {}
+    kept: list[AuditEntry] = []
+    for entry in entries:
+        key = (entry.caller, entry.address, entry.method, entry.status)
+        if not entry.is_refused:
+            kept.append(entry)
+        elif key not in counts:
+            counts[key] = len(kept)
+            kept.append(entry)
+        else:
+            place = counts[key]
+            kept[place] = replace(kept[place], count=kept[place].count + entry.count)
+    return kept
