@@ -62,9 +62,7 @@ class Gate:
         head, known = Head.of(scope), Known()
         try:
             check_head(head, self._hosts, self._origins, self._most(head))
-            # Probes are answered by a server whose catalog, which knows the tokens, cannot be read.
-            if head.path not in PROBES:
-                known = await self._callers.known(head.headers.get("authorization"), head.session, head.address)
+            known = await self._known(head)
             _refuse_forged(head, known)
             key = _key(head, known)
             self._refuse_overload(head, key)
@@ -82,6 +80,17 @@ class Gate:
         else:
             with self._counted(key):
                 await self._pass(scope, receive, send, head, known)
+
+    async def _known(self, head: Head) -> Known:
+        try:
+            return await self._callers.known(head.headers.get("authorization"), head.session, head.address)
+        except (NotSignedIn, TooManyRequests):
+            raise
+        except TicklakeError:
+            # Probes are answered, also while the catalog, which knows the tokens, cannot be read.
+            if head.path in PROBES:
+                return Known()
+            raise
 
     def _refuse_overload(self, head: Head, key: str) -> None:
         wait = self._requests.take(key, time.monotonic())
