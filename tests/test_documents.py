@@ -110,8 +110,8 @@ def test_every_setting_stands_in_the_reference():
         *ExchangeSettings.model_fields,
         *JobSettings.model_fields,
         *AlertSettings.model_fields,
-        *LogSettings.model_fields,
         *ServerSettings.model_fields,
+        *LogSettings.model_fields,
     ]
     assert [name for name in names if name not in reference] == []
 

@@ -25,12 +25,14 @@ from ticklake.errors import NotAllowed, NotSignedIn, TicklakeError, TooManyReque
 from ticklake.interfaces.api.audit_writer import AuditWriter
 from ticklake.interfaces.api.body import LimitedBody
 from ticklake.interfaces.api.callers import Callers, Known, csrf_token
-from ticklake.interfaces.api.head import CSRF_HEADER, LOGIN, PROBES, Head, Refused, check_head
+from ticklake.interfaces.api.head import CSRF_HEADER, LOGIN, Head, Refused, check_head
 from ticklake.interfaces.api.problems import problem, problem_of
 from ticklake.interfaces.api.protection import protected_headers
 
 __all__ = ["Gate"]
 
+_OF_NOBODY = frozenset({"/health", "/health/ready"})
+"""Addresses that anyone may ask, whoever it is."""
 _log = logging.getLogger("ticklake.api")
 
 
@@ -62,7 +64,9 @@ class Gate:
         head, known = Head.of(scope), Known()
         try:
             check_head(head, self._hosts, self._origins, self._most(head))
-            known = await self._known(head)
+            # Whether the server is well can be asked when the catalog, which has the tokens, cannot be read.
+            if head.path not in _OF_NOBODY:
+                known = await self._callers.known(head.headers.get("authorization"), head.session, head.address)
             _refuse_forged(head, known)
             key = _key(head, known)
             self._refuse_overload(head, key)
@@ -75,22 +79,13 @@ class Gate:
         except TicklakeError as error:
             # Its text names the catalog's file, which is nobody's business who is not known.
             _log.error("who sent a request could not be found out: %s", error)
-            answer = problem_of(error, "the server cannot tell who calls: its log says why")
+            answer = problem(
+                503, type(error).__name__, "the server cannot tell who calls: its log says why", retriable=True
+            )
             await self._refuse(scope, receive, send, head, known, answer, "")
         else:
             with self._counted(key):
                 await self._pass(scope, receive, send, head, known)
-
-    async def _known(self, head: Head) -> Known:
-        try:
-            return await self._callers.known(head.headers.get("authorization"), head.session, head.address)
-        except (NotSignedIn, TooManyRequests):
-            raise
-        except TicklakeError:
-            # Probes are answered, also while the catalog, which knows the tokens, cannot be read.
-            if head.path in PROBES:
-                return Known()
-            raise
 
     def _refuse_overload(self, head: Head, key: str) -> None:
         wait = self._requests.take(key, time.monotonic())

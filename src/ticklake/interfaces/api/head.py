@@ -13,18 +13,7 @@ from starlette.types import Scope
 from ticklake.core.hosts import AllowedHosts, foreign_page, host_name
 from ticklake.core.tokens import without_secrets
 
-__all__ = [
-    "COOKIE",
-    "CSRF_HEADER",
-    "LIVE",
-    "LOGIN",
-    "PROBES",
-    "UPLOADS",
-    "Head",
-    "Refused",
-    "check_head",
-    "content_length",
-]
+__all__ = ["COOKIE", "CSRF_HEADER", "LIVE", "LOGIN", "UPLOADS", "Head", "Refused", "check_head", "content_length"]
 
 COOKIE = "ticklake_session"
 CSRF_HEADER = "x-csrf-token"
@@ -33,8 +22,6 @@ UPLOADS = ("/api/v1/imports", "/api/v1/uploads")
 """Paths that take files, also as ``multipart/form-data``."""
 LIVE = ("/api/v1/events", "/api/v1/subscribe")
 """Paths whose answers go on until the client leaves."""
-PROBES = frozenset({"/health", "/health/ready"})
-"""Paths that anybody may ask, and that say nothing of the lake."""
 _FORMS = frozenset({"application/x-www-form-urlencoded", "text/plain", "multipart/form-data", ""})
 """Types of bodies that a page of others may send without being asked."""
 _ONCE = ("host", "authorization", "content-length", "content-type", "cookie", "origin", "transfer-encoding")
