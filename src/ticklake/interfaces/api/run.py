@@ -25,7 +25,7 @@ from ticklake.interfaces.collection import Collection
 from ticklake.lake import Lake
 from ticklake.log import Log
 
-__all__ = ["HttpServer", "listen", "run_processes", "run_server", "socket_of", "uvicorn_config"]
+__all__ = ["HttpServer", "listen", "run_processes", "run_server", "socket_of"]
 
 _LOG = Log("server")
 _WAITING = 2048
@@ -33,7 +33,9 @@ _WAITING = 2048
 _LATER = 2.0
 """Seconds more that the process has that waits for the others."""
 
-_LARGEST_MESSAGE = 1024**2
+_KEEP_ALIVE = 15
+"""Seconds until a connection without requests is ended."""
+_LARGEST_MESSAGE = 64 * 1024
 """Bytes of a message that a client sends over a WebSocket: these are subscriptions."""
 
 
@@ -134,10 +136,10 @@ def _giving_up(collection: Collection | None, last: Callable[[], object] = lambd
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn with our options, which leaves signals to others."""
+    """uvicorn with our options, which also ends the clients that stay connected, and leaves signals to others."""
 
     def __init__(self, app: FastAPI, options: ServerSettings) -> None:
-        super().__init__(uvicorn_config(app, options))
+        super().__init__(_uvicorn_config(app, options))
         self._server: Server = app.state.server
 
     def ending(self, collection: Collection | None) -> Ending:
@@ -148,15 +150,22 @@ class HttpServer(uvicorn.Server):
             if collection is not None:
                 collection.stop()
 
-        return Ending(self._server.options.shutdown_seconds, stop, _giving_up(collection))
+        return Ending(
+            self._server.options.shutdown_seconds, stop, _giving_up(collection, self._server.background.abandon)
+        )
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals as they are: the whole process ends in good order, of which requests are a part."""
         yield
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End all connections, and what goes on in the application."""
+        self._server.end_clients()
+        await super().shutdown(sockets)
 
-def uvicorn_config(app: FastAPI, options: ServerSettings) -> uvicorn.Config:
+
+def _uvicorn_config(app: FastAPI, options: ServerSettings) -> uvicorn.Config:
     """Return how uvicorn serves an application."""
     return uvicorn.Config(
         app,
@@ -165,10 +174,14 @@ def uvicorn_config(app: FastAPI, options: ServerSettings) -> uvicorn.Config:
         server_header=False,
         lifespan="on",
         http=connection_with(options),
+        # Longer than clients keep a connection: httpx for 5 seconds. Else they send into one that ends at that moment.
+        timeout_keep_alive=_KEEP_ALIVE,
         # Otherwise whoever calls from this machine could say that it calls from another one.
         proxy_headers=bool(options.proxies),
         forwarded_allow_ips=options.proxies,
         ws_max_size=_LARGEST_MESSAGE,
+        # To compress rows on the event loop would keep all others waiting.
+        ws_per_message_deflate=False,
         # Half of the time is for answers that were begun, the rest for what ends after them.
         timeout_graceful_shutdown=max(int(options.shutdown_seconds / 2), 1),
     )
