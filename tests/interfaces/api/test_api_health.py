@@ -117,6 +117,22 @@ def test_a_slow_request_is_a_warning(lake, serve, caplog):
     assert [record.msg.name for record in caplog.records] == ["slow request"]
 
 
+def test_damage_that_a_request_meets_is_logged_with_its_place(lake, serve, caplog):
+    lake.compact()
+    lake.save("x:ohlcv:1m:BTC/USDT", bars(3, 5_000))
+    [path, *_] = (lake.root / "ohlcv").rglob("*.parquet")
+    path.write_bytes(b"damaged" * 100)
+    client = serve(lake)
+    with caplog.at_level(logging.ERROR, "ticklake.api"):
+        answer = client.get(f"/datasets/{BTC}/rows")
+    assert answer.status_code == 500
+    assert str(lake.root) not in answer.text
+    [record] = caplog.records
+    assert (record.msg.name, record.msg.fields["method"]) == ("request failed", "GET")
+    assert path.name in record.msg.fields["reason"]
+    assert record.exc_info
+
+
 def test_a_defect_is_logged_with_its_traceback_and_answered_without(lake, serve, caplog, monkeypatch):
     monkeypatch.setattr(type(lake.engine.catalog), "version", lambda _self: 1 / 0)
     client = serve(lake)

@@ -150,7 +150,9 @@ class HttpServer(uvicorn.Server):
             if collection is not None:
                 collection.stop()
 
-        return Ending(self._server.options.shutdown_seconds, stop, _giving_up(collection))
+        return Ending(
+            self._server.options.shutdown_seconds, stop, _giving_up(collection, self._server.background.abandon)
+        )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End all connections, and what goes on in the application."""
