@@ -136,7 +136,9 @@ class ExchangeSettings(BaseModel):
     archive_url: str | None = Field(
         None, description="Where its dump site is, instead of the known one; with url alone none is used."
     )
-    api_key: SecretStr | None = Field(None, description="Only for data that needs one; never logged.")
+    api_key: SecretStr | None = Field(
+        None, description="Only for data that needs one; never logged. Or keyring, or file:PATH of a file of mode 0600."
+    )
     api_secret: SecretStr | None = Field(None, description="Goes with api_key; never logged.")
     rate_limit_ms: float | None = Field(None, ge=0, description="Milliseconds between calls, instead of ccxt's.")
     timeout: float = Field(20.0, gt=0, description="Seconds until a call is given up.")
@@ -144,6 +146,15 @@ class ExchangeSettings(BaseModel):
     calendar: str | None = Field(
         None, description="When it is open: a calendar of exchange_calendars like XNYS, or forex, or always."
     )
+
+    def secret(self, exchange: str, name: str) -> str | None:
+        """Return ``api_key`` or ``api_secret`` itself, also if it is in the keyring or in a file."""
+        from ticklake.exchange_keys import resolve_key
+
+        value: SecretStr | None = getattr(self, name)
+        if value is None or not value.get_secret_value():
+            return None
+        return resolve_key(exchange, name, value.get_secret_value())
 
 
 class RetrySettings(BaseModel):
@@ -258,6 +269,13 @@ class ServerSettings(BaseModel):
     threads: int = Field(
         4, ge=1, le=64, description="Requests that are answered at the same time; more make all of them slower."
     )
+    processes: int = Field(1, ge=1, le=64, description="Processes that answer requests, each with so many threads.")
+    slow: float = Field(1.0, ge=0, description="A request that takes more seconds is logged as slow.")
+    shutdown_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="Within so many seconds the server has ended after SIGTERM; what is left undone goes on later.",
+    )
     require_token: bool | None = Field(
         None,
         description="Whether each request needs a token. By default it does on a public address, or once the lake has one.",
@@ -287,10 +305,18 @@ class ServerSettings(BaseModel):
     answer_cache: Size = Field(
         ByteSize(64 * 1024**2), description="Memory for answers that are asked for again and again; 0 for none."
     )
+    poll_seconds: float = Field(
+        0.5, gt=0, le=60, description="Seconds after which what other processes did is looked for, for these clients."
+    )
+    exports: str | None = Field(
+        None, description="The folder below which exports and backups that are asked for over HTTP are written."
+    )
 
-    def at(self, host: str | None, port: int | None, require_token: bool | None = None) -> ServerSettings:
+    def at(
+        self, host: str | None, port: int | None, require_token: bool | None = None, processes: int | None = None
+    ) -> ServerSettings:
         """Return the same settings at another address, where one is given."""
-        given = {"host": host, "port": port, "require_token": require_token}
+        given = {"host": host, "port": port, "require_token": require_token, "processes": processes}
         return self.model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
@@ -323,7 +349,6 @@ class LogSettings(BaseModel):
         "auto", description="Lines of JSON, or text; auto is text on a terminal, else JSON."
     )
     file: str | None = Field(None, description="The file that is appended to, instead of standard error.")
-    slow: float = Field(1.0, ge=0, description="A request that takes more seconds is logged as slow.")
 
     @property
     def is_wanted(self) -> bool:
