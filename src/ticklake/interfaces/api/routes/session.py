@@ -14,6 +14,7 @@ from ticklake.errors import BadInput
 from ticklake.interfaces.api.access import Allowed, anyone
 from ticklake.interfaces.api.callers import Session, csrf_token
 from ticklake.interfaces.api.head import COOKIE
+from ticklake.interfaces.api.openapi import answers_object
 from ticklake.interfaces.api.server import server_of
 
 __all__ = ["api_router", "router"]
@@ -65,7 +66,11 @@ async def logout(request: Request) -> Response:
     return answer
 
 
-@api_router.get("/session")
+@api_router.get(
+    "/session",
+    summary="The caller",
+    responses=answers_object({"name": "dashboard", "role": "read", "csrf_token": None}),
+)
 async def session(request: Request, caller: Annotated[Caller, Depends(Allowed(Role.READ))]) -> dict[str, Any]:
     """Return who the caller is, and what a page sends as ``X-CSRF-Token``."""
     return _facts(caller, request.state.session)
