@@ -307,10 +307,12 @@ class SqlSettings(BaseModel):
     rows: int = Field(OF_QUERIES.rows, ge=1, description="Most rows of its answer; what is cut is said.")
     bytes: Size = Field(ByteSize(OF_QUERIES.bytes), ge=1024, description="Most bytes of its answer.")
 
+    at_once: int = Field(2, ge=1, le=64, description="Queries that the server runs at the same time; others wait.")
+
     @property
     def limits(self) -> SqlLimits:
         """The same as a value."""
-        return SqlLimits(**self.model_dump())
+        return SqlLimits(**self.model_dump(exclude={"at_once"}))
 
 
 class KnowledgeSettings(BaseModel):

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import uvicorn
 
-from ticklake.config import ServerSettings
+from ticklake.config import ServerSettings, SqlSettings
 from ticklake.interfaces.api.app import make_app
 from ticklake.interfaces.api.run import listen, url_of, uvicorn_config
 from ticklake.lake import Lake
@@ -20,10 +20,10 @@ Serve = Callable[..., httpx.Client]
 
 
 @contextmanager
-def running(lake: Lake, options: ServerSettings) -> Iterator[str]:
+def running(lake: Lake, options: ServerSettings, sql: SqlSettings | None = None) -> Iterator[str]:
     """Serve a lake from a thread of this process; the value is its address."""
     with listen(options) as listening:
-        app = make_app(lake, options)
+        app = make_app(lake, options, sql=sql)
         server = uvicorn.Server(uvicorn_config(app, options))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="test-server")
         thread.start()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import uvicorn
 from fastapi import FastAPI
 
-from ticklake.config import ServerSettings
+from ticklake.config import ServerSettings, SqlSettings
 from ticklake.errors import BadInput
 from ticklake.interfaces.api.app import make_app
 from ticklake.interfaces.api.callers import check_public
@@ -22,7 +22,9 @@ _LARGEST_MESSAGE = 1024**2
 """Bytes of a message that a client sends over a WebSocket: these are subscriptions."""
 
 
-def run_server(lake: Lake, options: ServerSettings, on_ready: Callable[[str], None]) -> None:
+def run_server(
+    lake: Lake, options: ServerSettings, on_ready: Callable[[str], None], sql: SqlSettings | None = None
+) -> None:
     """Serve a lake until SIGTERM or Ctrl-C; requests that were begun are answered first.
 
     Raises
@@ -32,7 +34,7 @@ def run_server(lake: Lake, options: ServerSettings, on_ready: Callable[[str], No
     """
     check_public(lake, options)
     with listen(options) as listening:
-        server = uvicorn.Server(uvicorn_config(make_app(lake, options), options))
+        server = uvicorn.Server(uvicorn_config(make_app(lake, options, sql=sql), options))
         on_ready(url_of(listening))
         server.run(sockets=[listening])
 

@@ -11,10 +11,11 @@ from anyio import CapacityLimiter
 from fastapi import Request
 
 from ticklake.catalog.audit_log import AuditLog
-from ticklake.config import ServerSettings
+from ticklake.config import ServerSettings, SqlSettings
 from ticklake.interfaces.api.audit_writer import AuditWriter
 from ticklake.interfaces.api.callers import Callers
 from ticklake.interfaces.api.observe import ServerMetrics
+from ticklake.interfaces.api.queries import Queries
 from ticklake.lake import Lake
 
 __all__ = ["Server", "server_of"]
@@ -28,7 +29,7 @@ class Server:
     Nothing that reads the lake runs on the event loop: a request that waits must not keep all others waiting.
     """
 
-    def __init__(self, lake: Lake, options: ServerSettings) -> None:
+    def __init__(self, lake: Lake, options: ServerSettings, sql: SqlSettings | None = None) -> None:
         self.lake = lake
         self.options = options
         self.metrics = ServerMetrics(lake)
@@ -38,6 +39,7 @@ class Server:
         self._reads = CapacityLimiter(options.threads)
         self._works = CapacityLimiter(options.threads)
         self.callers = Callers(lake, options)
+        self.queries = Queries(sql or SqlSettings())
         self.audit = AuditWriter(AuditLog(lake.engine.catalog.database), lake.engine.now)
 
     async def read(self, function: Callable[..., T], *arguments: object, **named: object) -> T:
@@ -50,6 +52,7 @@ class Server:
 
     async def close(self) -> None:
         """End what goes on in this process, in good order."""
+        await anyio.to_thread.run_sync(self.queries.close)
         await anyio.to_thread.run_sync(self.audit.close)
 
 

@@ -31,7 +31,7 @@ def serve(
     from ticklake.config import load_settings
     from ticklake.errors import MissingExtra
 
-    options = load_settings().server
+    settings = load_settings()
     try:
         from ticklake.interfaces.api.run import run_server
     except ModuleNotFoundError as error:
@@ -39,6 +39,7 @@ def serve(
     with o.opened(lake_path, create=True) as lake:
         run_server(
             lake,
-            options.at(host, port, require_token),
+            settings.server.at(host, port, require_token),
             on_ready=lambda url: errors().print(f"serving {lake.root} at {url}"),
+            sql=settings.sql,
         )
