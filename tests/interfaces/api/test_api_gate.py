@@ -10,7 +10,7 @@ import pytest
 
 from ticklake.app import memory_lake, open_lake
 from ticklake.core.audit_log import AuditEntry
-from ticklake.interfaces.api import audit_writer
+from ticklake.interfaces.api import audit_writer, callers
 from ticklake.interfaces.api.audit_writer import AuditWriter, together
 
 EVIL = {"Origin": "http://evil.example"}
@@ -153,6 +153,23 @@ def test_more_requests_at_the_same_time_than_allowed_are_refused(lake, serve, mo
     assert client.get("/session").status_code == 200
 
 
+def test_a_body_of_nobody_is_not_read(lake, serve):
+    secret = lake.tokens.create("dash", "read").secret
+    client = serve(lake)
+
+    def endless():
+        while True:
+            yield b" " * 1000
+            time.sleep(0.01)
+
+    json_type = {"Content-Type": "application/json"}
+    assert client.post("/tokens", content=endless(), headers=json_type).status_code == 401
+    assert client.post(login(client), content=b" " * 9000, headers=json_type).status_code == 413
+    reader = {**json_type, "Authorization": f"Bearer {secret}"}
+    refused = client.post("/imports", content=endless(), headers=reader)
+    assert (refused.status_code, "uploads need collect" in refused.json()["detail"]) == (403, True)
+
+
 # Answers
 
 
@@ -197,6 +214,21 @@ def test_a_catalog_that_cannot_be_read_lets_nobody_in_and_tells_nothing(tmp_path
         assert (answer.status_code, answer.json()["title"]) == (503, "CatalogDamaged")
         assert str(tmp_path) not in answer.text
         assert client.get("/session").status_code == 200
+
+
+def test_a_token_counts_for_a_while_when_the_catalog_cannot_be_read(tmp_path, serve, monkeypatch):
+    """Otherwise nobody could ask what is wrong."""
+    with open_lake(tmp_path / "lake") as lake:
+        token = {"Authorization": f"Bearer {lake.tokens.create('dash', 'read').secret}"}
+        client = serve(lake)
+        assert client.get("/session", headers=token).status_code == 200
+        (tmp_path / "lake" / "catalog.db").rename(tmp_path / "moved.db")
+        time.sleep(0.15)
+        assert client.get("/session", headers=token).status_code == 200
+        assert client.get("/session").status_code == 401
+        monkeypatch.setattr(callers, "_KNOWN_WITHOUT_CATALOG", 0.1)
+        assert client.get("/session", headers=token).status_code == 503
+        (tmp_path / "moved.db").rename(tmp_path / "lake" / "catalog.db")
 
 
 # Names that lead elsewhere

@@ -82,7 +82,7 @@ async def _sent(request: Request, *, is_form: bool) -> dict[str, Any]:
         return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=10))
     try:
         sent = await request.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         sent = None
     if not isinstance(sent, dict):
         raise BadInput('the body is no JSON object: send {"token": "tl_..."}')
