@@ -14,6 +14,7 @@
     │   ├── UnknownExchange
     │   ├── UnknownSymbol
     │   ├── UnknownTimeframe
+    │   ├── InvalidQuery           SQL that cannot be run, or that is not allowed
     │   └── Unsupported            the source cannot serve what was asked
     ├── SourceError                the market's side
     │   ├── RateLimited            retriable; carries ``retry_after`` seconds where known
@@ -46,6 +47,7 @@
     ├── NotAllowed                 the role of the caller does not include it
     ├── TooManyRequests            retriable: a server had enough of this caller; carries ``retry_after`` seconds
     ├── LooksAhead                 a function uses rows that were not knowable
+    ├── QueryTooLarge              a query needs more memory or time than it may use
     └── MissingExtra               an optional dependency is not installed
 
 ``retriable`` is a fact of the class; ``exit_code`` is what the shell sees.
@@ -74,6 +76,7 @@ __all__ = [
     "FeaturesDiffer",
     "InvalidData",
     "InvalidName",
+    "InvalidQuery",
     "InvalidTime",
     "LeaseHeld",
     "LeaseLost",
@@ -84,6 +87,7 @@ __all__ = [
     "NotAllowed",
     "NotFound",
     "NotSignedIn",
+    "QueryTooLarge",
     "RateLimited",
     "ReadOnlyLake",
     "SlowSubscriber",
@@ -159,6 +163,10 @@ class UnknownSymbol(BadInput):
 
 class UnknownTimeframe(BadInput):
     """Not a timeframe, or not one the exchange serves."""
+
+
+class InvalidQuery(BadInput):
+    """SQL that cannot be run, or that is not allowed."""
 
 
 class Unsupported(BadInput):
@@ -332,6 +340,10 @@ class LooksAhead(TicklakeError):
     def __init__(self, message: str, leak: object = None) -> None:
         super().__init__(message)
         self.leak = leak
+
+
+class QueryTooLarge(TicklakeError):
+    """A query needs more memory or time than it may use."""
 
 
 class MissingExtra(TicklakeError):
