@@ -441,6 +441,28 @@ def test_what_a_frame_does_not_hold_is_not_looked_up(lake, monkeypatch):
     assert looked_up == [BARS, TRADES, "x:book:BTC/USDT"]
 
 
+def test_after_a_commit_that_does_not_concern_a_frame_nothing_is_asked_of_the_catalog(lake, monkeypatch):
+    lake.save(BARS, bars(0, 100))
+    before = of(lake, START + 100 * MINUTE, kinds=())
+    lake.save(TRADES, trades(0, 100))
+    for name in ("heads", "coverage", "has_history", "snapshot"):
+        monkeypatch.setattr(Catalog, name, None)
+    after = of(lake, START + 100 * MINUTE, kinds=())
+    assert after.digest() == before.digest()
+    assert after.version == before.version + 1
+
+
+def test_what_another_process_commits_is_in_the_next_frame(lake):
+    lake.save(BARS, bars(0, 90))
+    assert of(lake, START + 100 * MINUTE, kinds=()).bars["1m"].height == 50
+    with open_lake(lake.root, settings=Settings()) as other:
+        other.save(BARS, bars(90, 95))
+        lake.save(TRADES, trades(0, 100))
+        assert of(lake, START + 100 * MINUTE, kinds=()).bars["1m"].height == 55
+        other.save(FUNDING, pl.DataFrame({"ts": times(6000), "rate": [0.01]}))
+        assert of(lake, START + 100 * MINUTE, kinds="funding").funding.height == 1
+
+
 def test_bars_of_which_nobody_notes_the_receipt_are_made_of_trades_though_no_trades_are_asked_for(lake):
     lake.save_all([(BARS, bars(0, 10)), (TRADES, received(*((number, number + 0.5) for number in range(120))))])
     frame = of(lake, START + 130 * SECOND, kinds=(), knowledge="received")

@@ -488,7 +488,9 @@ class Catalog(History, Origins):
 
 def _touched(changes: Sequence[Change]) -> list[Dataset]:
     """Return the datasets of changes, also those to which others were renamed."""
-    return [dataset for change in changes for dataset in (change.dataset, change.successor) if dataset is not None]
+    touched = [change.dataset for change in changes]
+    touched += [change.successor for change in changes if change.successor is not None]
+    return touched
 
 
 def _dataset_row(dataset: Dataset, values: Sequence[Any]) -> DatasetRow:
