@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ticklake.core.coverage import Coverage, Covered, Found
     from ticklake.core.crosscheck import CrossCheck
     from ticklake.core.dataset import Dataset
+    from ticklake.core.event_rows import Event
     from ticklake.core.feature_columns import FeatureColumn
     from ticklake.core.feature_values import FeatureDescription, FeatureDiff
     from ticklake.core.features import FeatureSet
@@ -68,7 +69,6 @@ if TYPE_CHECKING:
     from ticklake.lake.features import Features
     from ticklake.lake.instruments import LakeInstruments
     from ticklake.lake.streams import Streams
-    from ticklake.query.iterate import Event
 
 _PUBLIC = {
     "Admin": "lake.admin",
@@ -94,7 +94,7 @@ _PUBLIC = {
     "Deleted": "core.results",
     "Derived": "lake.deriving",
     "DerivedRule": "core.rules",
-    "Event": "query.iterate",
+    "Event": "core.event_rows",
     "FeatureColumn": "core.feature_columns",
     "FeatureDescription": "core.feature_values",
     "FeatureDiff": "core.feature_values",
