@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ticklake.alerts.service import Alerts
-    from ticklake.app import open_lake as open  # noqa: A004
     from ticklake.catalog.runs import Runs
     from ticklake.core.alerts import Alert, AlertRule, Message
     from ticklake.core.bars import Bars
@@ -61,6 +60,8 @@ if TYPE_CHECKING:
     from ticklake.core.timeframe import Timeframe
     from ticklake.errors import TicklakeError
     from ticklake.files.mapping import Mapping
+    from ticklake.interfaces.client import connect
+    from ticklake.interfaces.opening import open_lake as open  # noqa: A004
     from ticklake.jobs.queue import Jobs
     from ticklake.jobs.schedules import Schedules
     from ticklake.lake import Lake, Snapshot
@@ -156,7 +157,8 @@ _PUBLIC = {
     "Timeframe": "core.timeframe",
     "Trade": "core.records",
     "Vacuumed": "core.results",
-    "open": "app",
+    "connect": "interfaces.client",
+    "open": "interfaces.opening",
 }
 _RENAMED = {"open": "open_lake"}
 
@@ -246,6 +248,7 @@ __all__ = [
     "Timeframe",
     "Trade",
     "Vacuumed",
+    "connect",
     "open",
 ]
 

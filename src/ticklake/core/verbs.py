@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ticklake.core.bars import Bars
     from ticklake.core.book import Book
     from ticklake.core.coverage import Coverage
+    from ticklake.core.estimate import Estimate
     from ticklake.core.frame import Frame
     from ticklake.core.frames import Frames
     from ticklake.core.gaps import Gap, GapReport
@@ -304,6 +305,26 @@ class ReadVerbs(Protocol):
         quick: bool = False,
     ) -> GapReport:
         """Return the holes of :meth:`gaps`, with ``notes`` on what looks like one and is none, like ids that begin anew."""
+
+    def condition(
+        self,
+        dataset: DatasetLike,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        quick: bool = False,
+    ) -> pl.DataFrame:
+        """Return the condition of each UTC day in a word; by default inside what the lake holds or has looked at."""
+
+    def estimate(
+        self,
+        dataset: DatasetLike,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        columns: Columns | None = None,
+    ) -> Estimate:
+        """Return how many rows :meth:`load` would return, and about what they take in each format; no row is read."""
 
     def coverage(self, dataset: DatasetLike) -> Coverage:
         """Return which spans were looked at, and what was found."""

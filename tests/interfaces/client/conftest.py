@@ -18,9 +18,5 @@ def shared(tmp_path_factory):
     """A lake with all kinds of answers, at hand and served; nobody changes it."""
     with open_lake(tmp_path_factory.mktemp("shared") / "lake", clock=lambda: NOW) as lake:
         fill(lake)
-        with running(lake, ServerSettings(port=0)) as served, connect(url_in(served)) as remote:
+        with running(lake, ServerSettings(port=0)) as url, connect(url) as remote:
             yield lake, remote
-
-
-def url_in(served):
-    return served if isinstance(served, str) else served[0]

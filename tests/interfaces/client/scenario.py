@@ -158,6 +158,7 @@ QUESTIONS = [
     _q("gaps", TRADES, quick=True),
     _q("gap_report", BARS, text(0), text(5_000 * MINUTE)),
     _q("condition", BARS),
+    _q("estimate", TRADES, text(0), text(HOUR), columns=["ts", "price"]),
     _q("coverage", BARS),
     _q("provenance", TRADES),
     _q("provenance", TRADES, text(0)),

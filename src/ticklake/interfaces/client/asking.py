@@ -14,6 +14,7 @@ from ticklake.core.feature_values import FeatureDescription
 from ticklake.core.kinds import KINDS
 from ticklake.core.provenance import Provenance
 from ticklake.core.quality import Quality
+from ticklake.core.rules import DerivedRule
 from ticklake.core.span import Span
 from ticklake.core.statistics import LakeStats
 from ticklake.core.time import TimeLike, format_time, parse_time
@@ -84,6 +85,8 @@ VERBS: dict[str, Verb] = {
     "condition": _table(f"{_dataset}/condition"),
     "continuity": _table(f"{_dataset}/continuity"),
     "coverage": Verb(f"{_dataset}/coverage", _data_as(Coverage)),
+    "derived.get": Verb("/derived/{rule}", _data_as(DerivedRule)),
+    "derived.list": Verb("/derived", _data_as(list[DerivedRule])),
     "estimate": Verb(f"{_dataset}/estimate", _data_as(Estimate)),
     "features.describe": Verb("/features/{features}", _data_as(FeatureDescription)),
     "features.latest": _table("/features/{features}/latest", is_of_instant=True),

@@ -17,6 +17,7 @@ from ticklake.core.progress import Watch
 from ticklake.core.provenance import Provenance
 from ticklake.core.requests import BackfillRequest
 from ticklake.core.results import DatasetChange, Receipt
+from ticklake.core.rules import DerivedRule
 from ticklake.core.runs import Run
 from ticklake.core.selection import parse_count
 from ticklake.core.statistics import LakeStats
@@ -35,7 +36,7 @@ from ticklake.interfaces.client.subscriptions import RemoteSubscriber
 from ticklake.interfaces.client.wire import as_list, parameters, time_text
 from ticklake.interfaces.decoding import from_json
 
-__all__ = ["RemoteInstruments", "RemoteLake"]
+__all__ = ["RemoteDerived", "RemoteInstruments", "RemoteLake"]
 
 _CHANGES = 10_000
 """The most versions of a page of the change feed."""
@@ -54,6 +55,20 @@ class RemoteInstruments(Asking):
         """Return the markets that an exchange lists or listed: a row for each symbol, as last described."""
         rows: pl.DataFrame = self._ask("instruments.list", exchange=exchange_id(exchange), search=search, at=at)
         return rows
+
+
+class RemoteDerived(Asking):
+    """Datasets that are made of others by rules: ``derived.list()``, ``derived.get(name)``."""
+
+    def list(self) -> Sequence[DerivedRule]:
+        """Return all rules, sorted by name."""
+        rules: Sequence[DerivedRule] = self._ask("derived.list")
+        return rules
+
+    def get(self, name: str) -> DerivedRule:
+        """Return one rule."""
+        rule: DerivedRule = self._ask("derived.get", rule=name)
+        return rule
 
 
 class RemoteLake(RemoteView):
@@ -152,6 +167,11 @@ class RemoteLake(RemoteView):
     def instruments(self) -> RemoteInstruments:
         """What exchanges list and listed: ``instruments.list("binance")``, or ``instruments("binance")`` for short."""
         return RemoteInstruments(self._connection, self._pin)
+
+    @cached_property
+    def derived(self) -> RemoteDerived:
+        """Datasets made of others: ``derived.list()``."""
+        return RemoteDerived(self._connection, self._pin)
 
     # Writing, and what is done there
 
