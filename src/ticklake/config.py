@@ -384,7 +384,11 @@ class Settings(BaseSettings):
         env_prefix="TICKLAKE_", env_nested_delimiter="__", toml_file=CONFIG_FILE, extra="forbid"
     )
 
-    lake: str = Field("data", description="The lake's folder, or the URL of its catalog: sqlite:///folder.")
+    lake: str = Field(
+        "data",
+        description="The lake's folder, or the URL of its catalog: sqlite:///folder; or the address of a server: http://host:8470.",
+    )
+    token: SecretStr | None = Field(None, description="What is sent to the server, if the lake is one that is served.")
     exchange_url: Address | None = Field(
         None, description="Reach every exchange at this address + /{exchange}: the simulated exchange."
     )

@@ -19,7 +19,7 @@ from ticklake.errors import BadInput, InvalidName
 if TYPE_CHECKING:
     from polars._typing import PolarsDataType
 
-__all__ = ["BUILT_IN", "KINDS", "PROVENANCE", "TIME", "Column", "Kind", "KindRegistry", "kind_of"]
+__all__ = ["BUILT_IN", "DURATION", "KINDS", "PROVENANCE", "TIME", "Column", "Kind", "KindRegistry", "kind_of"]
 
 TIME = pl.Datetime("ns", "UTC")
 DURATION = pl.Duration("ns")
@@ -99,6 +99,17 @@ class Kind:
     def stored_schema(self) -> dict[str, PolarsDataType]:
         """The schema of a segment, hidden columns included."""
         return _schema_of(self.stored)
+
+    @cached_property
+    def reads(self) -> dict[str, pl.Expr]:
+        """How each stored column is read from a file, in which times are plain integers."""
+        expressions: dict[str, pl.Expr] = {}
+        for column in self.stored:
+            expression = pl.col(column.name)
+            if column.is_temporal:
+                expression = expression.cast(column.dtype)
+            expressions[column.name] = expression
+        return expressions
 
     @cached_property
     def required(self) -> list[str]:
