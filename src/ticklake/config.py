@@ -295,6 +295,12 @@ class ServerSettings(BaseModel):
     send_timeout: float = Field(30.0, gt=0, description="Seconds after which a client is given up that reads nothing.")
     page_rows: int = Field(10_000, ge=1, description="Rows of a page of JSON, if the request does not say how many.")
     most_rows: int = Field(100_000, ge=1, description="The most rows of a page of JSON.")
+    poll_seconds: float = Field(
+        0.5, gt=0, le=60, description="Seconds after which what other processes did is looked for, for these clients."
+    )
+    exports: str | None = Field(
+        None, description="The folder below which exports and backups that are asked for over HTTP are written."
+    )
 
     def at(self, host: str | None, port: int | None, require_token: bool | None = None) -> ServerSettings:
         """Return the same settings at another address, where one is given."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ticklake.core.access import Role
 from ticklake.core.dataset import Dataset
 from ticklake.core.jobs import JobState
 from ticklake.core.requests import BackfillRequest
@@ -203,18 +204,46 @@ def alerts(lake: Lake, work: Work) -> Outcome:
     return Outcome(JobState.SUCCEEDED, f"messages sent: {len(messages):,}")
 
 
+def verify(lake: Lake, work: Work, dataset: str | None = None, *, deep: bool = False) -> Outcome:
+    """Check that every segment is there and is what was written."""
+    work.check()
+    problems = lake.admin.verify(dataset, deep=deep)
+    if not problems:
+        return Outcome(JobState.SUCCEEDED, "all is as it was written")
+    first = problems[0]
+    text = f"{len(problems):,} problems; the first is of {first.dataset or 'the lake'}: {first.problem}"
+    return Outcome(JobState.INCOMPLETE, text)
+
+
+def vacuum(lake: Lake, work: Work, keep: str = "7d") -> Outcome:
+    """Remove versions older than *keep*, and garbage."""
+    work.check()
+    done = lake.admin.vacuum(keep)
+    return Outcome(JobState.SUCCEEDED, f"{done.segments:,} old segments and {done.garbage:,} files nobody names went")
+
+
+def backup(lake: Lake, work: Work, folder: str) -> Outcome:
+    """Copy the lake to a folder that becomes a lake itself."""
+    work.check()
+    done = lake.admin.backup(folder)
+    return Outcome(JobState.SUCCEEDED, f"{done.copied:,} files copied, {done.kept:,} already there")
+
+
 BUILT_IN = {
-    "backfill": Operation("backfill", backfill, records_runs=True),
-    "update": Operation("update", update, records_runs=True),
-    "poll": Operation("poll", poll, records_runs=True),
-    "stream": Operation("stream", stream, records_runs=True),
-    "repair": Operation("repair", repair),
+    "backfill": Operation("backfill", backfill, records_runs=True, role=Role.COLLECT),
+    "update": Operation("update", update, records_runs=True, role=Role.COLLECT),
+    "poll": Operation("poll", poll, records_runs=True, role=Role.COLLECT),
+    "stream": Operation("stream", stream, records_runs=True, role=Role.COLLECT),
+    "repair": Operation("repair", repair, role=Role.COLLECT),
     "compact": Operation("compact", compact),
-    "quality": Operation("quality", quality),
-    "export": Operation("export", export),
+    "quality": Operation("quality", quality, role=Role.COLLECT),
+    "export": Operation("export", export, folder="path"),
     "cleanup": Operation("cleanup", cleanup),
-    "derive": Operation("derive", derive),
+    "derive": Operation("derive", derive, role=Role.COLLECT),
     "alerts": Operation("alerts", alerts),
+    "verify": Operation("verify", verify, role=Role.COLLECT),
+    "vacuum": Operation("vacuum", vacuum),
+    "backup": Operation("backup", backup, folder="folder"),
 }
 """Ticklake's own operations, by name."""
 

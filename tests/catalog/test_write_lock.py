@@ -84,3 +84,24 @@ def test_a_holder_in_another_thread_is_no_stopped_process(tmp_path, monkeypatch)
     thread.join()
     database.close()
     other.close()
+
+
+def test_a_catalog_in_memory_is_closed_after_the_transaction_of_another_thread():
+    database = Database.in_memory()
+    has_begun, is_closed, order = threading.Event(), threading.Event(), []
+
+    def write():
+        with database.write():
+            has_begun.set()
+            # The close waits for this block: without that, SQLite's connection would vanish in the middle of it.
+            assert not is_closed.wait(0.1)
+            order.append("written")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    has_begun.wait()
+    database.close()
+    is_closed.set()
+    order.append("closed")
+    writer.join()
+    assert order == ["written", "closed"]

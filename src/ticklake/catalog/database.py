@@ -235,8 +235,10 @@ class Database:
 
     def close(self) -> None:
         """Close every connection."""
-        self._readers.close()
-        self._engine.dispose()
+        # In memory, another thread may be using the one connection: sqlite3 crashes if it is closed meanwhile.
+        with self._turn:
+            self._readers.close()
+            self._engine.dispose()
 
     def _open_patiently(self) -> None:
         """Open the database, and retry while it is busy."""

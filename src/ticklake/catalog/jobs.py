@@ -17,7 +17,7 @@ from ticklake.catalog.parameters import attributes
 from ticklake.catalog.upsert import insert_new
 from ticklake.core.jobs import ACTIVE, ENDED, Job, JobState, NewJob
 from ticklake.core.selection import parse_count
-from ticklake.errors import BadInput, LeaseHeld
+from ticklake.errors import BadInput, LeaseHeld, NotFound
 
 __all__ = ["JobQueue", "Statement"]
 
@@ -83,22 +83,31 @@ class JobQueue:
 
         Raises
         ------
-        BadInput
+        NotFound
             If there is none with this number.
         """
         number = parse_count("job_id", job_id, of="a job")
         with self._database.read() as connection:
             row = connection.execute(rows_of(_JOBS).where(_JOBS.c.id == number)).first()
         if row is None:
-            raise BadInput(
+            raise NotFound(
                 f"there is no job {job_id}: 'ticklake jobs list' shows them; those that ended are cleaned up"
             )
         return _job(row)
 
     def find(
-        self, *, state: str | None = None, operation: str | None = None, search: str = "", limit: int = 50
+        self,
+        *,
+        state: str | None = None,
+        operation: str | None = None,
+        search: str = "",
+        limit: int = 50,
+        before: int | None = None,
     ) -> list[Job]:
-        """Return jobs, newest first; *state* may also be ``active``, *search* is any part of the subject."""
+        """Return jobs, newest first; *state* may also be ``active``, *search* is any part of the subject.
+
+        With *before*, only jobs whose number is below it.
+        """
         limit = parse_count("limit", limit, of="jobs")
         if state is not None and state not in {*JobState, "active"}:
             raise BadInput(f"{state!r} is not a job state: use one of {', '.join(JobState)}, or active")
@@ -109,6 +118,8 @@ class JobQueue:
             query = query.where(_JOBS.c.state == state)
         if operation is not None:
             query = query.where(_JOBS.c.operation == operation)
+        if before is not None:
+            query = query.where(_JOBS.c.id < parse_count("before", before, of="a job"))
         if search:
             query = query.where(_JOBS.c.subject.contains(search, autoescape=True))
         with self._database.read() as connection:

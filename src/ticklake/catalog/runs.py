@@ -22,7 +22,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.runs import LogLine, Run, RunState, kept_up_by
 from ticklake.core.selection import parse_count, parse_text
 from ticklake.core.time import SECOND
-from ticklake.errors import BadInput, CatalogError, StorageError
+from ticklake.errors import BadInput, CatalogError, NotFound, StorageError
 from ticklake.log import Log
 
 __all__ = ["Runs"]
@@ -243,6 +243,7 @@ class Runs:
         dataset: str | None = None,
         job: int | None = None,
         limit: int = 50,
+        before: int | None = None,
     ) -> Sequence[Run]:
         """Return runs, newest first.
 
@@ -254,6 +255,8 @@ class Runs:
             A dataset that the run worked on, alone or among others.
         job
             The job that the runs were attempts of.
+        before
+            Only runs whose number is below this one.
         """
         limit = parse_count("limit", limit, of="runs")
         if subject is not None:
@@ -266,6 +269,8 @@ class Runs:
         self.active()
         table = schema.runs.c
         query = rows_of(schema.runs).order_by(table.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(table.id < parse_count("before", before, of="a run"))
         if state is not None:
             query = query.where(table.state == state)
         if subject:
@@ -355,8 +360,8 @@ def _check_mapping(name: str, value: Any) -> None:
         raise BadInput(f"{name}={value!r} is no mapping: pass names and values, like {{'start': '2024'}}")
 
 
-def _no_run(run_id: int) -> BadInput:
-    return BadInput(f"there is no run {run_id}: 'ticklake runs' lists them")
+def _no_run(run_id: int) -> NotFound:
+    return NotFound(f"there is no run {run_id}: 'ticklake runs' lists them")
 
 
 def _bounded(message: str) -> str:

@@ -17,7 +17,7 @@ from ticklake.catalog.parameters import attributes
 from ticklake.catalog.upsert import insert_or_replace
 from ticklake.core.jobs import Job, NewJob
 from ticklake.core.schedules import Rhythm, Schedule
-from ticklake.errors import BadInput
+from ticklake.errors import NotFound
 
 __all__ = ["ScheduleTable"]
 
@@ -52,13 +52,13 @@ class ScheduleTable:
 
         Raises
         ------
-        BadInput
+        NotFound
             If there is none of that name.
         """
         with self._database.read() as connection:
             row = connection.execute(rows_of(_TABLE).where(_TABLE.c.name == name)).first()
         if row is None:
-            raise BadInput(f"there is no schedule {name!r}: 'ticklake schedule list' shows them")
+            raise NotFound(f"there is no schedule {name!r}: 'ticklake schedule list' shows them")
         return _schedule(row)
 
     def list(self) -> Sequence[Schedule]:

@@ -21,7 +21,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.results import DatasetChange
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, SlowSubscriber
-from ticklake.query.committed import CommittedReader
+from ticklake.query.committed import CommittedReader, CommittedRows
 from ticklake.query.hot_cache import HotCache
 from ticklake.sources.live.base import Control
 
@@ -39,7 +39,8 @@ class LiveBatch:
 
     Rows of streams of this process come as they were received, before their commit; all others as they were committed. ``received_at``
     is when the last of them was received, or committed, in nanoseconds UTC. ``version`` is the newest version of the lake of which
-    everything has come with this batch: a subscription ``since`` it goes on after this batch.
+    everything has come with this batch: a subscription ``since`` it goes on after this batch. ``added_in`` is the version that added the
+    rows; ``None`` if they are not committed yet.
     """
 
     dataset: Dataset
@@ -47,6 +48,7 @@ class LiveBatch:
     received_at: int
     control: Control | None = None
     version: int = 0
+    added_in: int | None = None
 
     def frame(self) -> pl.DataFrame:
         """Return the rows as a frame of the kind's columns."""
@@ -87,6 +89,8 @@ class Subscriber:
         Reads what was committed; ``None`` to get the rows of streams of this process alone.
     poll_seconds
         How often commits of other processes are looked for.
+    committed
+        Whether no rows of streams of this process are put here: then those of commits need not be compared with them.
 
     Raises
     ------
@@ -102,8 +106,11 @@ class Subscriber:
         most_rows: int = MOST_ROWS,
         commits: Callable[[Callable[[DatasetChange], bool]], CommittedReader] | None = None,
         poll_seconds: float = POLL_SECONDS,
+        *,
+        committed: bool = False,
     ) -> None:
         self.wanted = wanted
+        self._has_commits_only = committed
         self.most_rows = most_rows
         self.delivered = Delivered(most_rows)
         self._commits = commits(self._is_new) if commits is not None else None
@@ -121,6 +128,7 @@ class Subscriber:
         self._is_slow = False
         self._is_held = False
         self._stop_listening: Callable[[], object] = lambda: None
+        self._leave: Callable[[], object] = lambda: None
 
     def listen_to(self, listeners: CommitListeners) -> None:
         """Look for commits of this process as soon as they are made."""
@@ -132,6 +140,11 @@ class Subscriber:
             self._is_closed = True
             self._notify()
         self._stop_listening()
+        self._leave()
+
+    def on_close(self, leave: Callable[[], object]) -> None:
+        """Call *leave* when it is closed: who sends to it forgets it."""
+        self._leave = leave
 
     def put(self, batch: LiveBatch) -> bool:
         """Take a batch of a stream of this process; return whether the subscriber is still there."""
@@ -266,10 +279,11 @@ class Subscriber:
                 if rows is None:
                     self.delivered.passed(commits.version)
                     return
-                frame = self.delivered.new_in_commit(rows.dataset, rows.frame)
+                frame = rows.frame
+                if not self._has_commits_only:
+                    frame = self.delivered.new_in_commit(rows.dataset, frame)
                 if frame.height:
-                    frame = present(frame, rows.dataset.spec)
-                    self._read.append(LiveBatch(rows.dataset, _FrameRows(frame), rows.committed_at, version=rows.whole))
+                    self._read.append(_batch_of(rows, frame))
                     with self._changed:
                         self._look_at = 0.0
                     return
@@ -300,12 +314,24 @@ class Broadcast:
         self._engine = engine
         self._poll_seconds = poll_seconds
         self._subscribers: tuple[Subscriber, ...] = ()
+        """Those that get the rows of streams of this process."""
+        self._readers: tuple[Subscriber, ...] = ()
+        """Those that read what was committed, and nothing else."""
         self._lock = threading.Lock()
 
     def subscribe(
-        self, wanted: Callable[[Dataset], bool], most_rows: int = MOST_ROWS, since: int | None = None
+        self,
+        wanted: Callable[[Dataset], bool],
+        most_rows: int = MOST_ROWS,
+        since: int | None = None,
+        *,
+        committed: bool = False,
+        poll_seconds: float | None = None,
     ) -> Subscriber:
         """Return a subscriber of the rows of all datasets that are *wanted*, and that come or are committed after version *since* (now).
+
+        With *committed*, rows of streams of this process come after their commit, too. *poll_seconds* is how often commits of other
+        processes are looked for.
 
         Raises
         ------
@@ -316,10 +342,14 @@ class Broadcast:
             subscriber = Subscriber(wanted, most_rows)
         else:
             reader = partial(CommittedReader, self._engine.store, version=_start(self._engine, since))
-            subscriber = Subscriber(wanted, most_rows, reader, self._poll_seconds)
+            subscriber = Subscriber(wanted, most_rows, reader, poll_seconds or self._poll_seconds, committed=committed)
             subscriber.listen_to(self._engine.catalog.listeners)
+        subscriber.on_close(lambda: self._forget([subscriber]))
         with self._lock:
-            self._subscribers = (*self._subscribers, subscriber)
+            if committed:
+                self._readers = (*self._readers, subscriber)
+            else:
+                self._subscribers = (*self._subscribers, subscriber)
         return subscriber
 
     def rows(self, dataset: Dataset, rows: Sequence[Sequence[Any]], received_at: int) -> None:
@@ -354,7 +384,7 @@ class Broadcast:
 
     def close(self) -> None:
         """End all iterations."""
-        for subscriber in self._subscribers:
+        for subscriber in (*self._subscribers, *self._readers):
             subscriber.close()
 
     def _put(self, batch: LiveBatch) -> None:
@@ -364,8 +394,18 @@ class Broadcast:
             if subscriber.wanted(batch.dataset) and not subscriber.put(batch)
         ]
         if gone:
-            with self._lock:
-                self._subscribers = tuple(each for each in self._subscribers if each not in gone)
+            self._forget(gone)
+
+    def _forget(self, gone: Sequence[Subscriber]) -> None:
+        with self._lock:
+            self._subscribers = tuple(each for each in self._subscribers if each not in gone)
+            self._readers = tuple(each for each in self._readers if each not in gone)
+
+
+def _batch_of(rows: CommittedRows, frame: pl.DataFrame) -> LiveBatch:
+    """Return those rows of a commit that are new as a batch."""
+    shown = _FrameRows(present(frame, rows.dataset.spec))
+    return LiveBatch(rows.dataset, shown, rows.committed_at, version=rows.whole, added_in=rows.version)
 
 
 def _weight(batch: LiveBatch) -> int:

@@ -10,6 +10,7 @@ from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Any, Protocol
 
+from ticklake.core.access import Role
 from ticklake.core.dataset import Dataset
 from ticklake.core.jobs import JobState
 from ticklake.core.progress import Watch
@@ -64,11 +65,32 @@ class Operation:
         no harm: a worker may die after the last effect and before its end is recorded.
     records_runs
         Whether it records runs itself; else the worker records one for each try.
+    role
+        What a caller of a server must be to ask for it.
+    folder
+        The parameter that names a folder of this machine, if there is one: a server lets nobody choose it freely.
     """
 
     name: str
     function: Callable[..., Outcome]
     records_runs: bool = False
+    role: Role = Role.ADMIN
+    folder: str | None = None
+
+    @property
+    def description(self) -> str:
+        """What it does, in a line."""
+        return inspect.getdoc(self.function) or ""
+
+    @property
+    def takes(self) -> dict[str, Any]:
+        """Its parameters by name, each with its default; those that must be given have ``...``."""
+        defaults: dict[str, Any] = {}
+        for name, parameter in self._signature.parameters.items():
+            defaults[name] = parameter.default
+            if parameter.default is inspect.Parameter.empty:
+                defaults[name] = ...
+        return defaults
 
     def parameters(self, *positional: Any, **named: Any) -> dict[str, Any]:
         """Return the arguments as the parameters of a job, without those that equal the defaults.

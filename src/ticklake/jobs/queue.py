@@ -96,15 +96,21 @@ class Jobs:
         return self.queue.get(job_id)
 
     def list(
-        self, *, state: str | None = None, operation: str | None = None, search: str = "", limit: int = 50
+        self,
+        *,
+        state: str | None = None,
+        operation: str | None = None,
+        search: str = "",
+        limit: int = 50,
+        before: int | None = None,
     ) -> Sequence[Job]:
-        """Return jobs, newest first; *state* may be ``active``."""
+        """Return jobs, newest first; *state* may be ``active``. With *before*, only those whose number is below it."""
         # A list must not show jobs as running whose worker is dead.
         self.queue.recover()
         parse_text("search", search)
         if operation is not None:
             parse_text("operation", operation)
-        found = self.queue.find(state=state, operation=operation, search=search, limit=limit)
+        found = self.queue.find(state=state, operation=operation, search=search, limit=limit, before=before)
         if operation is not None and not found:
             self.operations[operation]  # refuses a name that there is not
         return found
@@ -121,8 +127,13 @@ class Jobs:
         """Cancel a job: a waiting one at once, a running one after its page; nothing that it committed is lost."""
         return self.queue.cancel(job_id)
 
-    def start(self, job_id: int) -> Job:
+    def start(self, job_id: int, worker: Worker | None = None) -> Job:
         """Do a waiting job here and now, and return it as it ended.
+
+        Parameters
+        ----------
+        worker
+            Does it; with one of your own (:meth:`worker`) it can be stopped.
 
         Raises
         ------
@@ -130,7 +141,7 @@ class Jobs:
             If it does not wait, or another job works on its dataset.
         """
         self.get(job_id)
-        job = self.worker().run_one(job_id)
+        job = (worker or self.worker()).run_one(job_id)
         if job is None:
             current = self.get(job_id)
             raise BadInput(

@@ -373,9 +373,11 @@ class Lake(Collecting):
             streams.close()
         return streams
 
-    def subscribe(self, *patterns: str, since: int | None = None, most_rows: int = 100_000) -> Subscriber:
+    def subscribe(
+        self, *patterns: str, since: int | None = None, most_rows: int = 100_000, committed: bool = False
+    ) -> Subscriber:
         """Return new rows of datasets as they come, whichever process collects them: :meth:`Streams.subscribe`."""
-        return self.streams.subscribe(*patterns, since=since, most_rows=most_rows)
+        return self.streams.subscribe(*patterns, since=since, most_rows=most_rows, committed=committed)
 
     def latest(self, dataset: DatasetLike, count: int = 1) -> pl.DataFrame:
         """Return the newest *count* rows of a dataset: from memory if this process collects it live, else from the lake.

@@ -203,7 +203,14 @@ class Streams:
                 status += [stream for stream in recorded if stream.dataset not in own]
         return sorted(status, key=lambda stream: stream.dataset)
 
-    def subscribe(self, *patterns: str, since: int | None = None, most_rows: int = 100_000) -> Subscriber:
+    def subscribe(
+        self,
+        *patterns: str,
+        since: int | None = None,
+        most_rows: int = 100_000,
+        committed: bool = False,
+        poll_seconds: float | None = None,
+    ) -> Subscriber:
         """Return new rows of datasets as they come, whoever collects them: ``for batch in ...``, or ``async for``.
 
         Rows of streams of this process come as they are received, before their commit. Rows that anybody else commits (another
@@ -220,6 +227,11 @@ class Streams:
         most_rows
             How many rows of this process's streams may wait to be read. A subscriber that does not read fast enough is told, and gets no
             more; it delays nobody. What was committed waits in the lake.
+        committed
+            Rows of streams of this process come after their commit, too: then each comes once, also to a subscription that
+            goes on from the ``version`` of the last batch.
+        poll_seconds
+            How often commits of other processes are looked for; the setting ``live.poll_seconds`` by default.
 
         Raises
         ------
@@ -233,7 +245,8 @@ class Streams:
 
         if since is not None:
             since = parse_count("since", since, of="versions")
-        return self._live.subscribe(wanted, parse_count("most_rows", most_rows, 1), since)
+        most = parse_count("most_rows", most_rows, 1)
+        return self._live.subscribe(wanted, most, since, committed=committed, poll_seconds=poll_seconds)
 
     def newest(self, dataset: Dataset, count: int) -> pl.DataFrame | None:
         """Return the newest rows of a dataset that this process collects, or ``None`` if its cache does not have so many."""

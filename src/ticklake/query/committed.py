@@ -27,12 +27,13 @@ _APPEND = "append"
 class CommittedRows:
     """Rows of one dataset that a version added, with all stored columns.
 
-    ``whole`` is the newest version of which everything has been read with these rows.
+    ``version`` is the one that added them, and ``whole`` the newest version of which everything has been read with these rows.
     """
 
     dataset: Dataset
     frame: pl.DataFrame
     committed_at: int
+    version: int
     whole: int
 
 
@@ -117,7 +118,7 @@ class CommittedReader:
                 else:
                     frames = self._frames_of(change, read.get(segment.id, segment))
                 for frame in frames:
-                    yield CommittedRows(change.dataset, frame, change.committed_at, self.version)
+                    yield CommittedRows(change.dataset, frame, change.committed_at, change.version, self.version)
 
     def _frames_of(self, change: DatasetChange, segment: Segment) -> Iterator[pl.DataFrame]:
         if segment.path is None and segment.data is None:

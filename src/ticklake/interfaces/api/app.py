@@ -19,16 +19,24 @@ from ticklake.interfaces.api.pages import add_pages
 from ticklake.interfaces.api.problems import add_problems
 from ticklake.interfaces.api.routes import (
     books,
+    collecting,
     completeness,
     datasets,
     derived,
+    events,
     frames,
     health,
     history,
+    jobs,
     joins,
+    maintenance,
     markets,
     rows,
+    runs,
+    schedules,
     session,
+    streams,
+    subscribe,
     tokens,
 )
 from ticklake.interfaces.api.server import Server
@@ -50,6 +58,14 @@ _ROUTERS = (
     health.router,
     session.api_router,
     tokens.router,
+    jobs.router,
+    runs.router,
+    schedules.router,
+    streams.router,
+    collecting.router,
+    maintenance.router,
+    events.router,
+    subscribe.router,
     # The last: the name of a dataset has slashes, so that its route fits all others below /datasets, too.
     datasets.detail_router,
 )

@@ -21,6 +21,7 @@ __all__ = ["PROBLEM", "STATUS", "Problem", "add_problems", "problem", "problem_o
 PROBLEM = "application/problem+json"
 STATUS: dict[type[errors.TicklakeError], int] = {
     errors.BadInput: 400,
+    errors.NotFound: 404,
     errors.UnknownDataset: 404,
     errors.UnknownExchange: 404,
     errors.UnknownFeatures: 404,

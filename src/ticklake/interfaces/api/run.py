@@ -16,12 +16,14 @@ from ticklake.interfaces.api.callers import check_public
 from ticklake.interfaces.api.protocol import connection_with
 from ticklake.lake import Lake
 
-__all__ = ["listen", "run_server", "uvicorn_config"]
+__all__ = ["HttpServer", "listen", "run_server"]
 
 _KEEP_ALIVE = 15
 """Seconds until a connection without requests is ended."""
-_LARGEST_MESSAGE = 1024**2
+_LARGEST_MESSAGE = 64 * 1024
 """Bytes of a message that a client sends over a WebSocket: these are subscriptions."""
+_LONGEST_END = 30
+"""Seconds for which requests that were begun are waited for at the end."""
 
 
 def run_server(lake: Lake, options: ServerSettings, on_ready: Callable[[str], None]) -> None:
@@ -34,12 +36,25 @@ def run_server(lake: Lake, options: ServerSettings, on_ready: Callable[[str], No
     """
     check_public(lake, options)
     with listen(options) as listening:
-        server = uvicorn.Server(uvicorn_config(make_app(lake, options), options))
+        server = HttpServer(make_app(lake, options), options)
         on_ready(url_of(listening))
         server.run(sockets=[listening])
 
 
-def uvicorn_config(app: FastAPI, options: ServerSettings) -> uvicorn.Config:
+class HttpServer(uvicorn.Server):
+    """uvicorn with our options, which also ends the clients that stay connected."""
+
+    def __init__(self, app: FastAPI, options: ServerSettings) -> None:
+        super().__init__(_uvicorn_config(app, options))
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End all connections, and what goes on in the application."""
+        self._app.state.server.end_clients()
+        await super().shutdown(sockets)
+
+
+def _uvicorn_config(app: FastAPI, options: ServerSettings) -> uvicorn.Config:
     """Return how uvicorn serves an application."""
     return uvicorn.Config(
         app,
@@ -54,6 +69,9 @@ def uvicorn_config(app: FastAPI, options: ServerSettings) -> uvicorn.Config:
         proxy_headers=bool(options.proxies),
         forwarded_allow_ips=options.proxies,
         ws_max_size=_LARGEST_MESSAGE,
+        # To compress rows on the event loop would keep all others waiting.
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=_LONGEST_END,
     )
 
 

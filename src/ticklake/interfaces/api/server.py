@@ -8,13 +8,16 @@ from typing import TypeVar, cast
 
 import anyio
 from anyio import CapacityLimiter
-from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from ticklake.catalog.audit_log import AuditLog
 from ticklake.config import ServerSettings
 from ticklake.interfaces.api.audit_writer import AuditWriter
+from ticklake.interfaces.api.background import Background
 from ticklake.interfaces.api.callers import Callers
+from ticklake.interfaces.api.clients import Clients
 from ticklake.interfaces.api.observe import ServerMetrics
+from ticklake.interfaces.api.watch import Watch
 from ticklake.lake import Lake
 
 __all__ = ["Server", "server_of"]
@@ -30,6 +33,8 @@ class Server:
 
     def __init__(self, lake: Lake, options: ServerSettings) -> None:
         self.lake = lake
+        # Made before there are threads, which would make two of each.
+        _ = lake.jobs, lake.streams
         self.options = options
         self.metrics = ServerMetrics(lake)
         self.is_ending = False
@@ -37,6 +42,9 @@ class Server:
         # Apart: reads that take milliseconds do not wait for a verification that takes minutes.
         self._reads = CapacityLimiter(options.threads)
         self._works = CapacityLimiter(options.threads)
+        self.background = Background(lake, options.threads)
+        self.clients = Clients()
+        self.watch = Watch(lake, self.read, options.poll_seconds)
         self.callers = Callers(lake, options)
         self.audit = AuditWriter(AuditLog(lake.engine.catalog.database), lake.engine.now)
 
@@ -48,11 +56,17 @@ class Server:
         """Call a function that may take longer, in a thread."""
         return await anyio.to_thread.run_sync(partial(function, *arguments, **named), limiter=self._works)
 
+    def end_clients(self) -> None:
+        """Tell clients that stay connected that the server ends: it would wait for them for ever."""
+        self.is_ending = True
+        self.clients.end()
+
     async def close(self) -> None:
         """End what goes on in this process, in good order."""
+        await anyio.to_thread.run_sync(self.background.close)
         await anyio.to_thread.run_sync(self.audit.close)
 
 
-def server_of(request: Request) -> Server:
+def server_of(request: HTTPConnection) -> Server:
     """Return the server that a request reached."""
     return cast(Server, request.app.state.server)
