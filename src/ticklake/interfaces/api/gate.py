@@ -163,8 +163,8 @@ class Gate:
         if caller is not None:
             name, role = caller.name, caller.role.value
         at = self._audit.now()
-        request = (head.address, head.method, head.shown_path)
-        entry = AuditEntry(at, name, role, *request, status, detail[:500], is_query=is_query)
+        request = (_printable(head.address, 100), head.method, head.shown_path)
+        entry = AuditEntry(at, name, role, *request, status, _printable(detail, 500), is_query=is_query)
         self._audit.write(entry)
 
 
@@ -200,6 +200,11 @@ def _refuse_body(head: Head, known: Known) -> None:
         raise NotSignedIn(SIGN_IN_FIRST)
     if head.is_upload and not known.caller.role.includes(Role.COLLECT):
         raise NotAllowed(f"{known.caller.name!r} has the role {known.caller.role}, and uploads need {Role.COLLECT}")
+
+
+def _printable(text: str, most: int) -> str:
+    """Return the beginning of a text that came from outside, for people who read the audit log on a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text[:most])
 
 
 def _key(head: Head, known: Known) -> str:
