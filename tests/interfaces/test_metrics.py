@@ -110,28 +110,40 @@ def test_a_scrape_of_ten_thousand_datasets_takes_milliseconds(lake_at):
 
 def dataset(number):
     return {
-
-            "id": number,
-            "exchange": f"ex{number % 5}",
-            "kind": "trades",
-            "symbol": f"A{number}/USDT",
-            "timeframe": None
-        ,
-        "name": f"ex{number % 5}:trades:A{number}/USDT", "keying": "id", "id_space": "", "seq": 3, "rows": 1000,
-
-            "bytes": 100_000,
-            "min_ts": START,
-            "max_ts": START + HOUR,
-            "updated_at": 1,
-            "changed_in": 1,
-            "last_id": None
-        ,
+        "id": number,
+        "exchange": f"ex{number % 5}",
+        "kind": "trades",
+        "symbol": f"A{number}/USDT",
+        "timeframe": None,
+        "name": f"ex{number % 5}:trades:A{number}/USDT",
+        "keying": "id",
+        "id_space": "",
+        "seq": 3,
+        "rows": 1000,
+        "bytes": 100_000,
+        "min_ts": START,
+        "max_ts": START + HOUR,
+        "updated_at": 1,
+        "changed_in": 1,
+        "last_id": None,
     }
 
 
 def segment(number, place):
     return {
-        "id": f"s{number}-{place}", "dataset_id": number, "seq": place, "rows": 100, "min_ts": 1, "max_ts": 2,
-        "size": 1000, "digest": "x" * 64, "path": f"trades/{number}/{place}.parquet", "period": "2024-01",
-        "added_in": 1, "removed_in": None, "observed_at": None, "packed": b"x" * 400, "data": None,
+        "id": f"s{number}-{place}",
+        "dataset_id": number,
+        "seq": place,
+        "rows": 100,
+        "min_ts": 1,
+        "max_ts": 2,
+        "size": 1000,
+        "digest": "x" * 64,
+        "path": f"trades/{number}/{place}.parquet",
+        "period": "2024-01",
+        "added_in": 1,
+        "removed_in": None,
+        "observed_at": None,
+        "packed": b"x" * 400,
+        "data": None,
     }
