@@ -37,6 +37,7 @@ STATUS: dict[type[errors.TicklakeError], int] = {
     errors.DiskAlmostFull: 507,
     errors.ReadOnlyLake: 409,
     errors.CatalogBusy: 503,
+    errors.VersionGone: 410,
     errors.Conflict: 409,
     errors.LeaseHeld: 409,
     errors.LeaseLost: 409,

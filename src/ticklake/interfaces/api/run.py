@@ -136,7 +136,7 @@ def _giving_up(collection: Collection | None, last: Callable[[], object] = lambd
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn with our options, which also ends the clients that stay connected, and leaves signals to others."""
+    """uvicorn with our options, which leaves signals to others, and ends the clients that stay connected."""
 
     def __init__(self, app: FastAPI, options: ServerSettings) -> None:
         super().__init__(_uvicorn_config(app, options))
@@ -154,15 +154,15 @@ class HttpServer(uvicorn.Server):
             self._server.options.shutdown_seconds, stop, _giving_up(collection, self._server.background.abandon)
         )
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals as they are: the whole process ends in good order, of which requests are a part."""
-        yield
-
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End all connections, and what goes on in the application."""
         self._server.end_clients()
         await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals as they are: the whole process ends in good order, of which requests are a part."""
+        yield
 
 
 def _uvicorn_config(app: FastAPI, options: ServerSettings) -> uvicorn.Config:
