@@ -272,6 +272,9 @@ class ServerSettings(BaseModel):
         4, ge=1, le=64, description="Requests that are answered at the same time; more make all of them slower."
     )
     processes: int = Field(1, ge=1, le=64, description="Processes that answer requests, each with so many threads.")
+    log_requests: bool = Field(
+        True, description="Whether each request is a line of the log; else those alone that are slow or fail."
+    )
     slow: float = Field(1.0, ge=0, description="A request that takes more seconds is logged as slow.")
     shutdown_seconds: float = Field(
         30.0,
