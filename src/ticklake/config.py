@@ -307,6 +307,9 @@ class ServerSettings(BaseModel):
     send_timeout: float = Field(30.0, gt=0, description="Seconds after which a client is given up that reads nothing.")
     page_rows: int = Field(10_000, ge=1, description="Rows of a page of JSON, if the request does not say how many.")
     most_rows: int = Field(100_000, ge=1, description="The most rows of a page of JSON.")
+    answer_cache: Size = Field(
+        ByteSize(64 * 1024**2), description="Memory for answers that are asked for again and again; 0 for none."
+    )
     poll_seconds: float = Field(
         0.5, gt=0, le=60, description="Seconds after which what other processes did is looked for, for these clients."
     )
