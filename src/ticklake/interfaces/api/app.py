@@ -19,7 +19,9 @@ from ticklake.interfaces.api.routes import (
     datasets,
     events,
     health,
+    imports,
     jobs,
+    made_rows,
     maintenance,
     runs,
     schedules,
@@ -27,6 +29,7 @@ from ticklake.interfaces.api.routes import (
     streams,
     subscribe,
     tokens,
+    writing,
 )
 from ticklake.interfaces.api.server import Server
 from ticklake.lake import Lake
@@ -47,6 +50,9 @@ _ROUTERS = (
     maintenance.router,
     events.router,
     subscribe.router,
+    made_rows.router,
+    writing.router,
+    imports.router,
 )
 _ROOT_ROUTERS = (session.router, health.open_router, health.metrics_router)
 _PROBLEMS: dict[int | str, dict[str, object]] = {

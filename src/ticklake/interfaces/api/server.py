@@ -17,6 +17,7 @@ from ticklake.interfaces.api.background import Background
 from ticklake.interfaces.api.callers import Callers
 from ticklake.interfaces.api.clients import Clients
 from ticklake.interfaces.api.observe import ServerMetrics
+from ticklake.interfaces.api.uploads import Uploads
 from ticklake.interfaces.api.watch import Watch
 from ticklake.lake import Lake
 
@@ -43,6 +44,7 @@ class Server:
         self._reads = CapacityLimiter(options.threads)
         self._works = CapacityLimiter(options.threads)
         self.background = Background(lake, options.threads)
+        self.uploads = Uploads(lake, int(options.max_upload))
         self.clients = Clients()
         self.watch = Watch(lake, self.read, options.poll_seconds)
         self.callers = Callers(lake, options)
@@ -65,6 +67,7 @@ class Server:
         """End what goes on in this process, in good order."""
         await anyio.to_thread.run_sync(self.background.close)
         await anyio.to_thread.run_sync(self.audit.close)
+        self.uploads.close()
 
 
 def server_of(request: HTTPConnection) -> Server:
