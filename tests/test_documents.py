@@ -77,6 +77,7 @@ def test_every_method_of_the_namespaces_stands_in_the_reference():
     from ticklake.lake.feature_reads import FeatureReads
     from ticklake.lake.features import Features
     from ticklake.lake.instruments import LakeInstruments
+    from ticklake.lake.tokens import Tokens
 
     reference = text("docs/reference/python.md")
     namespaces = {
@@ -86,6 +87,7 @@ def test_every_method_of_the_namespaces_stands_in_the_reference():
         "jobs": Jobs,
         "schedules": Schedules,
         "alerts": Alerts,
+        "tokens": Tokens,
     }
     names = [f"{space}.{name}" for space, kind in namespaces.items() for name in vars(kind) if name[0] != "_"]
     names += [f"features.{name}" for kind in (FeatureReads, Features) for name in vars(kind) if name[0] != "_"]

@@ -190,10 +190,10 @@ def wire_source(
     options_of_exchange = settings.exchange(exchange)
     # The names of ccxt.
     secrets: dict[str, str] = {}
-    if options_of_exchange.api_key:
-        secrets["apiKey"] = options_of_exchange.api_key.get_secret_value()
-    if options_of_exchange.api_secret:
-        secrets["secret"] = options_of_exchange.api_secret.get_secret_value()
+    for name, ccxt_name in (("api_key", "apiKey"), ("api_secret", "secret")):
+        value = options_of_exchange.secret(exchange, name)
+        if value is not None:
+            secrets[ccxt_name] = value
     options = SourceOptions(
         url=options_of_exchange.url,
         rate_limit_ms=options_of_exchange.rate_limit_ms,

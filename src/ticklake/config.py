@@ -136,7 +136,9 @@ class ExchangeSettings(BaseModel):
     archive_url: str | None = Field(
         None, description="Where its dump site is, instead of the known one; with url alone none is used."
     )
-    api_key: SecretStr | None = Field(None, description="Only for data that needs one; never logged.")
+    api_key: SecretStr | None = Field(
+        None, description="Only for data that needs one; never logged. Or keyring, or file:PATH of a file of mode 0600."
+    )
     api_secret: SecretStr | None = Field(None, description="Goes with api_key; never logged.")
     rate_limit_ms: float | None = Field(None, ge=0, description="Milliseconds between calls, instead of ccxt's.")
     timeout: float = Field(20.0, gt=0, description="Seconds until a call is given up.")
@@ -144,6 +146,15 @@ class ExchangeSettings(BaseModel):
     calendar: str | None = Field(
         None, description="When it is open: a calendar of exchange_calendars like XNYS, or forex, or always."
     )
+
+    def secret(self, exchange: str, name: str) -> str | None:
+        """Return ``api_key`` or ``api_secret`` itself, also if it is in the keyring or in a file."""
+        from ticklake.exchange_keys import resolve_key
+
+        value: SecretStr | None = getattr(self, name)
+        if value is None or not value.get_secret_value():
+            return None
+        return resolve_key(exchange, name, value.get_secret_value())
 
 
 class RetrySettings(BaseModel):
@@ -283,6 +294,8 @@ class ServerSettings(BaseModel):
         10.0, gt=0, description="Seconds in which the head of a request has to come, or a small body."
     )
     send_timeout: float = Field(30.0, gt=0, description="Seconds after which a client is given up that reads nothing.")
+    page_rows: int = Field(10_000, ge=1, description="Rows of a page of JSON, if the request does not say how many.")
+    most_rows: int = Field(100_000, ge=1, description="The most rows of a page of JSON.")
     poll_seconds: float = Field(
         0.5, gt=0, le=60, description="Seconds after which what other processes did is looked for, for these clients."
     )

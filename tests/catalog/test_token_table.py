@@ -99,22 +99,23 @@ def test_a_token_that_another_program_changed_is_damage_and_no_token(tokens, dat
 
 ENTRY = AuditEntry(5, "dash", "admin", "127.0.0.1", "POST", "/api/v1/jobs", 201, "job 1")
 REFUSED = replace(ENTRY, status=401, detail="")
+QUERY = replace(ENTRY, status=200, is_query=True)
 
 
 def test_entries_are_returned_newest_first(database):
     log = AuditLog(database)
-    log.add([ENTRY, REFUSED])
-    newest, oldest = log.newest(10)
-    assert (replace(newest, id=0), replace(oldest, id=0)) == (REFUSED, ENTRY)
-    assert log.newest(10, before=newest.id) == [oldest]
+    log.add([ENTRY, REFUSED, QUERY])
+    newest, *older = log.newest(10)
+    assert [replace(entry, id=0) for entry in (newest, *older)] == [QUERY, REFUSED, ENTRY]
+    assert log.newest(10, before=newest.id) == older
     assert log.newest(1) == [newest]
 
 
-def test_the_log_is_bounded_and_refusals_push_out_no_deeds(database, monkeypatch):
+def test_the_log_is_bounded_and_neither_refusals_nor_queries_push_out_deeds(database, monkeypatch):
     monkeypatch.setattr(audit_log, "KEPT", 3)
-    monkeypatch.setattr(audit_log, "KEPT_REFUSALS", 2)
+    monkeypatch.setattr(audit_log, "KEPT_MINOR", 2)
     monkeypatch.setattr(audit_log, "_TRIMMED_AFTER", 0)
     log = AuditLog(database)
     log.add([ENTRY] * 5)
-    log.add([REFUSED] * 20)
-    assert [entry.is_refused for entry in log.newest(100)] == [True, True, False, False, False]
+    log.add([REFUSED, QUERY] * 20)
+    assert [entry.is_minor for entry in log.newest(100)] == [True, True, False, False, False]

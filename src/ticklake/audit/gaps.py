@@ -36,7 +36,7 @@ from ticklake.engine.engine import Engine
 from ticklake.engine.read import load, read_chunks
 from ticklake.engine.store import Store, retried
 
-__all__ = ["closed_spans", "gap_report", "missing_intervals"]
+__all__ = ["closed_spans", "gap_report", "has_only_snapshots", "missing_intervals"]
 
 _FEW = 16
 """Up to so many instants are read one by one; for more, everything between the first and the last is read."""
@@ -55,7 +55,7 @@ def missing_intervals(engine: Engine, dataset: Dataset, want: Span) -> list[Span
         return [gap.span for gap in _gaps_in_features(dataset, want, coverage)]
     closed = closed_spans(engine, dataset, want)
     if dataset.timeframe is None:
-        only_snapshots = _has_only_snapshots(store, dataset)
+        only_snapshots = has_only_snapshots(store, dataset)
         missing: list[Span] = []
         for trading in subtract(want, closed):
             missing += never_fetched(trading, coverage, only_snapshots=only_snapshots)
@@ -85,7 +85,7 @@ def gap_report(engine: Engine, dataset: Dataset, want: Span, *, quick: bool = Fa
         gaps = retried(lambda: _gaps_in_bars(store, dataset, want, coverage, closed))
     else:
         invalid = _still_refused(store, dataset, want)
-        only_snapshots = _has_only_snapshots(store, dataset)
+        only_snapshots = has_only_snapshots(store, dataset)
         gaps = gaps_of(dataset, want, coverage, (), [invalid], closed, only_snapshots=only_snapshots)
         row = store.catalog.dataset(dataset)
         if row is not None:
@@ -324,7 +324,7 @@ def _refused_numbers(store: Store, dataset: Dataset, want: Span, column: str, ju
     return refused
 
 
-def _has_only_snapshots(store: Store, dataset: Dataset) -> bool:
+def has_only_snapshots(store: Store, dataset: Dataset) -> bool:
     """Whether every row is a snapshot of its own: after an update of a book, the next update is expected."""
     if dataset.kind not in SNAPSHOTS:
         return False

@@ -11,18 +11,18 @@ from ticklake.catalog import schema
 from ticklake.catalog.checksums import rows_of
 from ticklake.catalog.database import Database
 from ticklake.catalog.parameters import attributes
-from ticklake.core.audit_log import AuditEntry
+from ticklake.core.audit_log import AuditEntry, is_refusal
 
 __all__ = ["AuditLog"]
 
 KEPT = 100_000
 """Entries that are kept; the oldest are forgotten."""
-KEPT_REFUSALS = 10_000
-"""Of refusals fewer: whoever sends many of them must not push out what was done."""
+KEPT_MINOR = 10_000
+"""Of queries and refusals fewer: whoever sends many of them must not push out what was done."""
 _TRIMMED_AFTER = 500
 """New entries until the oldest are removed: to find them takes milliseconds."""
 _TABLE = schema.audit_log
-_COLUMNS = ("at", "caller", "role", "address", "method", "path", "status", "is_refused", "detail", "count")
+_COLUMNS = ("at", "caller", "role", "address", "method", "path", "status", "is_minor", "detail", "count")
 
 
 class AuditLog:
@@ -35,15 +35,15 @@ class AuditLog:
 
     def add(self, entries: Sequence[AuditEntry]) -> None:
         """Append entries in one transaction."""
-        # Not durable: the next durable transaction is, and refusals shall not make the disk work.
+        # Not durable: the next durable transaction is, and who sends many requests shall not make the disk work.
         with self._database.write(durable=False) as connection:
             connection.execute(_TABLE.insert(), [attributes(entry, _COLUMNS) for entry in entries])
             for entry in entries:
-                self._added[entry.is_refused] += 1
-            for is_refused, kept in ((False, KEPT), (True, KEPT_REFUSALS)):
-                if self._added[is_refused] > _TRIMMED_AFTER:
-                    _trim(connection, is_refused, kept)
-                    self._added[is_refused] = 0
+                self._added[entry.is_minor] += 1
+            for is_minor, kept in ((False, KEPT), (True, KEPT_MINOR)):
+                if self._added[is_minor] > _TRIMMED_AFTER:
+                    _trim(connection, is_minor, kept)
+                    self._added[is_minor] = 0
 
     def newest(self, limit: int, before: int | None = None) -> list[AuditEntry]:
         """Return the newest entries, the last one first; with *before*, the newest of those whose number is below it."""
@@ -54,14 +54,14 @@ class AuditLog:
             return [_entry(row) for row in connection.execute(query)]
 
 
-def _trim(connection: Connection, is_refused: bool, kept: int) -> None:
+def _trim(connection: Connection, is_minor: bool, kept: int) -> None:
     """Remove what is older than the newest *kept* entries of their sort."""
-    of_sort = _TABLE.c.is_refused.is_(is_refused)
+    of_sort = _TABLE.c.is_minor.is_(is_minor)
     newest_removed = select(_TABLE.c.id).where(of_sort).order_by(_TABLE.c.id.desc()).offset(kept).limit(1)
     connection.execute(delete(_TABLE).where(of_sort, _TABLE.c.id <= newest_removed.scalar_subquery()))
 
 
 def _entry(row: Row[Any]) -> AuditEntry:
     values = dict(row._mapping)
-    del values["is_refused"]
-    return AuditEntry(**values)
+    is_query = bool(values.pop("is_minor")) and not is_refusal(row.status)
+    return AuditEntry(**values, is_query=is_query)

@@ -224,6 +224,19 @@ class Catalog(History, Origins):
         with self.database.read() as connection:
             return connection.execute(query).scalar()
 
+    def commit_times(self, versions: Iterable[int]) -> dict[int, int]:
+        """Return when each of *versions* was committed; those that the catalog does not have are left out."""
+        numbers = sorted(set(versions))
+        columns = schema.commits.c
+        times: dict[int, int] = {}
+        with self.database.read() as connection:
+            for start in range(0, len(numbers), _AT_ONCE):
+                query = select(intact(columns.id), columns.created_at).where(
+                    columns.id.in_(numbers[start : start + _AT_ONCE])
+                )
+                times.update((row.id, row.created_at) for row in connection.execute(query))
+        return times
+
     def version_at(self, ts: int) -> int:
         """Return the version that was newest at *ts*."""
         query = select(func.max(intact(schema.commits.c.id).element)).where(schema.commits.c.created_at <= ts)

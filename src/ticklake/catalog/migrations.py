@@ -198,8 +198,8 @@ _TOKENS_AND_AUDIT_LOG = (
     "expires_at BIGINT NOT NULL, row_check BIGINT, PRIMARY KEY (digest)) WITHOUT ROWID",
     "CREATE TABLE audit_log (id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, at BIGINT NOT NULL, caller VARCHAR NOT NULL, "
     "role VARCHAR NOT NULL, address VARCHAR NOT NULL, method VARCHAR NOT NULL, path VARCHAR NOT NULL, "
-    "status INTEGER NOT NULL, is_refused BOOLEAN NOT NULL, detail TEXT NOT NULL, count BIGINT NOT NULL, row_check BIGINT)",
-    "CREATE INDEX audit_log_refused ON audit_log (is_refused, id)",
+    "status INTEGER NOT NULL, is_minor BOOLEAN NOT NULL, detail TEXT NOT NULL, count BIGINT NOT NULL, row_check BIGINT)",
+    "CREATE INDEX audit_log_minor ON audit_log (is_minor, id)",
 )
 
 

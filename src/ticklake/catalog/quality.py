@@ -76,15 +76,21 @@ class QualityDays:
     def changes(self, dataset: Dataset, span: Span, since: int) -> list[tuple[Span, int]]:
         """Return the spans in which rows were added, removed or refused after version *since*, each with its version.
 
-        Compaction changes no rows and does not count. Only spans that overlap *span* are returned.
+        Compaction changes no rows and does not count. Only spans that overlap *span* are returned. What vacuum removed is forgotten.
         """
         changes: list[tuple[Span, int]] = []
         with self._database.read() as connection:
-            for first, last, added_in, removed_in in connection.execute(_moved_segments(dataset, span, since)):
-                changes.append((Span(first, last + 1), max(added_in, removed_in)))
+            for first, last, *versions in connection.execute(_moved_segments(dataset, span, since)):
+                changes.append((Span(first, last + 1), max(map(self._up_to, versions))))
             for ts, version in connection.execute(_refused_rows(dataset, span, since)):
-                changes.append((Span(ts, ts + 1), version))
-        return changes
+                changes.append((Span(ts, ts + 1), self._up_to(version)))
+        return [change for change in changes if change[1] > since]
+
+    def _up_to(self, version: int) -> int:
+        """Return a version, or 0 if it came after the one that is read."""
+        if self._version is not None and version > self._version:
+            return 0
+        return version
 
     def quarantined(self, dataset: Dataset, span: Span) -> dict[int, dict[str, int]]:
         """Return how many rows inside *span* were refused, by day and reason."""

@@ -460,10 +460,10 @@ audit_log = Table(
     Column("method", String, nullable=False),
     Column("path", String, nullable=False),
     Column("status", Integer, nullable=False),
-    Column("is_refused", Boolean, nullable=False),
+    Column("is_minor", Boolean, nullable=False),
     Column("detail", Text, nullable=False),
     Column("count", BigInteger, nullable=False),
     _row_check(),
-    Index("audit_log_refused", "is_refused", "id"),
+    Index("audit_log_minor", "is_minor", "id"),
     sqlite_autoincrement=True,
 )

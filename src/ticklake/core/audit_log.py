@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["AuditEntry"]
+__all__ = ["AuditEntry", "is_refusal"]
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """A request that changed something, a sign-in, or a refusal.
+    """A request that changed something, a sign-in, a query, or a refusal.
 
     Attributes
     ----------
@@ -26,9 +26,11 @@ class AuditEntry:
     detail
         What came of it, like ``job 12``, or why it was refused.
     count
-        How many such requests the entry stands for: refusals that are alike are counted.
+        How many such requests the entry stands for: queries and refusals that are alike are counted.
     id
         Its number in the log; 0 until it is written.
+    is_query
+        Whether the request only read, and had a body to say what.
     """
 
     at: int
@@ -41,11 +43,14 @@ class AuditEntry:
     detail: str = ""
     count: int = 1
     id: int = 0
+    is_query: bool = False
 
     @property
-    def is_refused(self) -> bool:
-        """Whether the request was refused for who sent it, or how often."""
-        return self.status in _REFUSALS
+    def is_minor(self) -> bool:
+        """Whether nothing was changed: callers may send very many of these."""
+        return self.is_query or is_refusal(self.status)
 
 
-_REFUSALS = frozenset({401, 403, 421, 429})
+def is_refusal(status: int) -> bool:
+    """Whether an answer with that status refuses who sent a request, or how often."""
+    return status in {401, 403, 429}

@@ -29,6 +29,7 @@ __all__ = [
     "apart_from_outer_instants",
     "bar_holes",
     "during_outages",
+    "gaps_by_coverage",
     "gaps_of",
     "gaps_within",
     "missing_in",
@@ -135,14 +136,22 @@ def gaps_of(
         Whether the rows tell of an instant each, and nobody asked for what lies between them.
     """
     if dataset.timeframe is None:
-        gaps: list[Gap] = []
-        for open_span in subtract(want, closed):
-            gaps += _by_coverage(dataset, open_span, coverage, only_snapshots=only_snapshots)
+        gaps = gaps_by_coverage(dataset, want, coverage, closed, only_snapshots=only_snapshots)
         gaps += _refused_rows(want, invalid)
         return sorted(gaps, key=_start)
     holes = bar_holes(dataset, want, present, coverage, closed)
     refused = _refused_bars(dataset, holes, invalid)
     return list(_bar_gaps(dataset, holes, coverage, refused))
+
+
+def gaps_by_coverage(
+    dataset: Dataset, want: Span, coverage: Coverage, closed: Sequence[Span] = (), *, only_snapshots: bool = False
+) -> list[Gap]:
+    """Return the holes that coverage and calendar know of, whatever the rows are."""
+    gaps: list[Gap] = []
+    for open_span in subtract(want, closed):
+        gaps += _by_coverage(dataset, open_span, coverage, only_snapshots=only_snapshots)
+    return gaps
 
 
 def _refused_rows(want: Span, invalid: Iterable[pl.Series]) -> Iterator[Gap]:

@@ -26,6 +26,7 @@ _PATTERNS = (
     r"(\b(?:set-)?cookie['\"]?\s*:\s*['\"]?)[^\r\n'\"}]+",
     r"(?<![\w-])([\w-]{0,40}(?:key|sign|secret|token|passphrase):\s+)[\w.+/=-]{16,}",
     r"\b((?:bearer|basic)\s+)[\w.~+/-]{8,}=*",
+    r"\b(tl_)[\w-]{16,}",
 )
 """What stands in the first group is kept."""
 

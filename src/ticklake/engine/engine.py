@@ -17,7 +17,7 @@ import polars as pl
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.changes import Change, DatasetRow
 from ticklake.core.batch import Records, canonical_all
-from ticklake.core.coverage import Covered, Found
+from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import BUILT_IN, PROVENANCE, KindRegistry
 from ticklake.core.knowledge import NO_LAG, Lags
@@ -37,7 +37,7 @@ from ticklake.errors import DiskFull, TicklakeError
 from ticklake.storage.objects import ObjectStore
 from ticklake.storage.space import Reserve, is_full
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "known_span"]
 
 T = TypeVar("T")
 _ATTEMPTS_ON_FULL_DISK = 8
@@ -367,14 +367,7 @@ class Engine:
 
         It is the default span of gaps, quality, repairs and alerts.
         """
-        row = self.catalog.dataset(dataset)
-        reach = self.catalog.coverage(dataset).reach
-        if row is None or row.min_ts is None or row.max_ts is None:
-            return reach
-        stored = Span(row.min_ts, dataset.row_end(row.max_ts))
-        if reach is None:
-            return stored
-        return stored.hull(reach)
+        return known_span(dataset, self.catalog.dataset(dataset), self.catalog.coverage(dataset))
 
     def want(self, dataset: Dataset, span: Span, final: int | None = None) -> None:
         """Record that *span* is asked for: its rows are ``not_fetched`` until a source was asked.
@@ -417,3 +410,14 @@ class Engine:
         if datasets is not None:
             return self.catalog.with_kinds(datasets)
         return [row.dataset for row in self.catalog.datasets()]
+
+
+def known_span(dataset: Dataset, row: DatasetRow | None, coverage: Coverage) -> Span | None:
+    """Return the span of a dataset's rows and coverage together; ``None`` if there are neither."""
+    reach = coverage.reach
+    if row is None or row.min_ts is None or row.max_ts is None:
+        return reach
+    stored = Span(row.min_ts, dataset.row_end(row.max_ts))
+    if reach is None:
+        return stored
+    return stored.hull(reach)

@@ -20,7 +20,7 @@ from ticklake.engine.store import DatasetView, Store, retried
 from ticklake.errors import MissingSegment, TicklakeError
 from ticklake.storage.segments import corrupt
 
-__all__ = ["chunks", "chunks_of", "count_rows", "load", "read_chunks", "read_rows", "scan"]
+__all__ = ["chunks", "chunks_of", "count_rows", "load", "most_rows", "read_chunks", "read_rows", "scan"]
 
 _REACHES = (8, 128, 2048)
 """How many of the newest segments are considered, in turn, to find the newest rows."""
@@ -58,9 +58,11 @@ def chunks(
     yield from chunks_of(store, view, names)
 
 
-def chunks_of(store: Store, view: DatasetView, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-    """Yield the rows of a view like :func:`chunks`; files that are moved meanwhile are found again."""
-    for frame in _frames(store, view, list(columns), None, None):
+def chunks_of(
+    store: Store, view: DatasetView, columns: Sequence[str], rows: int = CHUNK_ROWS
+) -> Iterator[pl.DataFrame]:
+    """Yield the rows of a view like :func:`chunks`, about *rows* in each; files that are moved meanwhile are found again."""
+    for frame in _frames(store, view, list(columns), None, None, rows):
         if frame.height:
             yield frame
 
@@ -167,10 +169,10 @@ def _read_groups(store: Store, view: DatasetView, names: Sequence[str]) -> Itera
             yield frame
 
 
-def _slices(view: DatasetView) -> Iterator[Slice]:
+def _slices(view: DatasetView, rows: int = CHUNK_ROWS) -> Iterator[Slice]:
     """Yield the slices of a view, cut to bounded size."""
     for part in plan_read(view.segments, view.span):
-        yield from cut(part)
+        yield from cut(part, rows)
 
 
 def _grouped(slices: Iterator[Slice]) -> Iterator[list[Slice]]:
@@ -220,6 +222,21 @@ def _read_slice(
     return merged.select(columns)
 
 
+def most_rows(view: DatasetView) -> int:
+    """Return how many rows a view can have at most, without reading one."""
+    most = 0
+    for segment in view.segments:
+        blocks = [block.rows for block in segment.blocks if block.rows and block.meets(view.span)]
+        most += sum(blocks)
+        if not segment.blocks:
+            most += segment.rows
+    frame = view.dataset.timeframe
+    if frame is not None and view.kind.bars and not frame.is_month:
+        # Files of bars have large blocks, and most reads want a small part of one.
+        most = min(most, view.span.length // frame.length + 1)
+    return most
+
+
 def count_rows(store: Store, view: DatasetView) -> int:
     """Count the rows of a view; only segments that overlap or that the span cuts are read."""
     total = 0
@@ -252,12 +269,17 @@ def _collect(store: Store, frame: pl.LazyFrame, segments: Sequence[Segment]) -> 
 
 
 def _frames(
-    store: Store, view: DatasetView, columns: list[str], predicate: pl.Expr | None, n_rows: int | None
+    store: Store,
+    view: DatasetView,
+    columns: list[str],
+    predicate: pl.Expr | None,
+    n_rows: int | None,
+    chunk_rows: int = CHUNK_ROWS,
 ) -> Iterator[pl.DataFrame]:
     """Yield the rows slice by slice; *n_rows* counts rows before the predicate, as Polars asks for them."""
     left = n_rows
     yield view.kind.empty().select(columns)
-    for piece in _slices(view):
+    for piece in _slices(view, chunk_rows):
         frame = retried(partial(_read_part, store, piece, view, columns, predicate, left))
         if left is None:
             yield frame

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ticklake.query.markout import Unit
     from ticklake.query.panel import Fill, How, Label
 
-__all__ = ["JoinVerbs"]
+__all__ = ["JoinVerbs", "datasets_of_symbols"]
 
 
 class JoinVerbs(Reading):
@@ -152,7 +152,7 @@ class JoinVerbs(Reading):
         from ticklake.query.panel import FILLS, HOWS, LABELS, PanelShape, panel
 
         engine = pinned(self.engine)
-        datasets = _datasets_of_symbols(engine, exchange, symbols, timeframe, kind)
+        datasets = datasets_of_symbols(engine, exchange, symbols, timeframe, kind)
         columns = parse_columns(datasets[0].spec, column, with_provenance=False) or []
         if "ts" in columns:
             raise BadInput("'ts' is the time of a panel, which is always there: name other columns")
@@ -344,13 +344,13 @@ def _columns_of_any(datasets: Sequence[Dataset], columns: Columns | None) -> lis
     return names
 
 
-def _datasets_of_symbols(
+def datasets_of_symbols(
     engine: Engine, exchange: str, symbols: str | Sequence[str], timeframe: str | Timeframe | None, kind: str
 ) -> list[Dataset]:
     """Return the datasets of names or patterns of symbols, each once."""
     parts = [exchange_id(exchange), parse_text("kind", kind)]
     if timeframe is None and kind.partition("@")[0] in BAR_KINDS:
-        raise BadInput(f"a panel of {kind} needs a timeframe: pass one, like '1h'")
+        raise BadInput(f"{kind} needs a timeframe: pass one, like '1h'")
     if timeframe is not None:
         parts.append(str(Timeframe.parse(timeframe)))
     names = [":".join([*parts, symbol]) for symbol in parse_names("symbols", symbols)]

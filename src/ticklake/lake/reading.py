@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import polars as pl
 
 from ticklake.core.dataset import Dataset
@@ -11,6 +13,9 @@ from ticklake.core.span import Span
 from ticklake.core.time import TimeLike
 from ticklake.engine.engine import Engine
 from ticklake.lake.arguments import Columns, DatasetLike, known_dataset
+
+if TYPE_CHECKING:
+    from ticklake.core.estimate import Estimate
 
 __all__ = ["Reading"]
 
@@ -70,3 +75,26 @@ class Reading:
         if names is not None:
             rows = rows.select(names)
         return rows
+
+    def estimate(
+        self,
+        dataset: DatasetLike,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        columns: Columns | None = None,
+    ) -> Estimate:
+        """Return how many rows :meth:`load` would return, and about what they take in each format; no row is read.
+
+        Returns
+        -------
+        Estimate
+            ``rows`` and whether they ``is_exact``; ``bytes`` and ``seconds`` by format (``json``, ``ndjson``, ``csv``, ``arrow``,
+            ``parquet``); ``files``, how many would be opened.
+        """
+        from ticklake.core.estimate import estimate
+
+        dataset = known_dataset(self.engine, dataset)
+        view = self.engine.store.view(dataset, Span.parse(start, end), data=False)
+        names = parse_columns(view.kind, columns) or view.kind.names
+        return estimate(view.kind, names, view.segments, view.span)

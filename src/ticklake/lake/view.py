@@ -180,6 +180,27 @@ class View(BarVerbs, BookVerbs, FrameVerbs, JoinVerbs):
             return GapReport()
         return gap_report(self.engine, self._made_of(dataset), span, quick=quick)
 
+    def condition(
+        self,
+        dataset: DatasetLike,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        quick: bool = False,
+    ) -> pl.DataFrame:
+        """Return the condition of each UTC day in a word; by default inside what the lake holds or has looked at.
+
+        Columns: ``day``; ``condition``: ``complete``, ``gaps``, ``pending`` (the rest may still come), ``missing`` (all of it) or
+        ``unknown`` (rows were saved, and nobody looked whether there are others); ``missing`` (how many rows, as far as they can be counted);
+        ``reasons`` of :meth:`gaps`, separated by commas; ``changed_in`` and ``changed_at``, the version and time of its last change (null
+        where vacuum removed the record). With *quick*, only coverage and the calendar are used.
+        """
+        from ticklake.audit.condition import day_conditions
+
+        dataset = known_dataset(self.engine, dataset)
+        span = span_of_interest(self.engine, dataset, start, end)
+        return day_conditions(self.engine, dataset, self._made_of(dataset), span, quick=quick)
+
     def coverage(self, dataset: DatasetLike) -> Coverage:
         """Return which spans were looked at, and what was found."""
         return self.engine.catalog.coverage(known_dataset(self.engine, dataset))

@@ -28,7 +28,11 @@ def test_rows_are_those_of_the_lake(lake, serve):
     answer = serve(lake).get(f"/datasets/{BARS}/rows", params={"start": "2024-01-01T02:00:00Z", "columns": "ts,close"})
     assert answer.json() == {
         "rows": 3,
+        "complete": True,
+        "next": None,
         "version": lake.engine.catalog.version(),
+        "condition": "unknown",
+        "datasets": [BARS],
         "data": [{"ts": f"2024-01-01T0{hour}:00:00Z", "close": 1.5} for hour in (2, 3, 4)],
     }
 

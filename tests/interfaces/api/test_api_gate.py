@@ -10,7 +10,7 @@ import pytest
 
 from ticklake.app import memory_lake, open_lake
 from ticklake.core.audit_log import AuditEntry
-from ticklake.interfaces.api import audit_writer
+from ticklake.interfaces.api import audit_writer, callers
 from ticklake.interfaces.api.audit_writer import AuditWriter, together
 
 EVIL = {"Origin": "http://evil.example"}
@@ -117,20 +117,21 @@ def test_an_address_in_a_header_is_believed_of_proxies_alone(lake, serve):
 
 
 def test_more_requests_than_the_rate_are_told_when_to_come_again(lake, serve):
-    client = serve(lake, rate=5)
-    answers = [client.get("/session") for _ in range(8)]
-    assert [answer.status_code for answer in answers[:5]] == [200] * 5
-    last = answers[-1]
+    client = serve(lake, rate=2)
+    # On a busy machine they take longer, and some more are allowed.
+    answers = [client.get("/session") for _ in range(30)]
+    assert [answer.status_code for answer in answers[:2]] == [200] * 2
+    last = next(answer for answer in answers if answer.status_code != 200)
     assert (last.status_code, last.json()["title"], last.json()["retriable"]) == (429, "TooManyRequests", True)
     assert last.headers["retry-after"] == "1"
-    time.sleep(0.25)
+    time.sleep(0.6)
     assert client.get("/session").status_code == 200
 
 
 def test_callers_have_limits_of_their_own(lake, serve):
     tokens = [{"Authorization": f"Bearer {lake.tokens.create(name, 'read').secret}"} for name in ("a", "b")]
-    client = serve(lake, rate=3)
-    assert [client.get("/session", headers=tokens[0]).status_code for _ in range(4)][-1] == 429
+    client = serve(lake, rate=2)
+    assert 429 in {client.get("/session", headers=tokens[0]).status_code for _ in range(30)}
     assert client.get("/session", headers=tokens[1]).status_code == 200
 
 
@@ -150,6 +151,23 @@ def test_more_requests_at_the_same_time_than_allowed_are_refused(lake, serve, mo
         thread.join()
     assert answers == [200, 200]
     assert client.get("/session").status_code == 200
+
+
+def test_a_body_of_nobody_is_not_read(lake, serve):
+    secret = lake.tokens.create("dash", "read").secret
+    client = serve(lake)
+
+    def endless():
+        while True:
+            yield b" " * 1000
+            time.sleep(0.01)
+
+    json_type = {"Content-Type": "application/json"}
+    assert client.post("/tokens", content=endless(), headers=json_type).status_code == 401
+    assert client.post(login(client), content=b" " * 9000, headers=json_type).status_code == 413
+    reader = {**json_type, "Authorization": f"Bearer {secret}"}
+    refused = client.post("/imports", content=endless(), headers=reader)
+    assert (refused.status_code, "uploads need collect" in refused.json()["detail"]) == (403, True)
 
 
 # Answers
@@ -196,6 +214,21 @@ def test_a_catalog_that_cannot_be_read_lets_nobody_in_and_tells_nothing(tmp_path
         assert (answer.status_code, answer.json()["title"]) == (503, "CatalogDamaged")
         assert str(tmp_path) not in answer.text
         assert client.get("/session").status_code == 200
+
+
+def test_a_token_counts_for_a_while_when_the_catalog_cannot_be_read(tmp_path, serve, monkeypatch):
+    """Otherwise nobody could ask what is wrong."""
+    with open_lake(tmp_path / "lake") as lake:
+        token = {"Authorization": f"Bearer {lake.tokens.create('dash', 'read').secret}"}
+        client = serve(lake)
+        assert client.get("/session", headers=token).status_code == 200
+        (tmp_path / "lake" / "catalog.db").rename(tmp_path / "moved.db")
+        time.sleep(0.15)
+        assert client.get("/session", headers=token).status_code == 200
+        assert client.get("/session").status_code == 401
+        monkeypatch.setattr(callers, "_KNOWN_WITHOUT_CATALOG", 0.1)
+        assert client.get("/session", headers=token).status_code == 503
+        (tmp_path / "moved.db").rename(tmp_path / "lake" / "catalog.db")
 
 
 # Names that lead elsewhere

@@ -12,7 +12,10 @@ from starlette.status import WS_1008_POLICY_VIOLATION
 from ticklake.core.access import Caller, Role
 from ticklake.errors import NotAllowed, NotSignedIn, TicklakeError
 
-__all__ = ["Allowed", "allow", "anyone"]
+__all__ = ["SIGN_IN_FIRST", "Allowed", "allow", "anyone"]
+
+SIGN_IN_FIRST = "this needs a token: send 'Authorization: Bearer tl_...', or sign in at /login"
+"""What a caller without a token is told."""
 
 
 def allow(role: Role) -> Any:
@@ -48,6 +51,10 @@ class Allowed:
     async def __call__(self, connection: HTTPConnection) -> Caller | None:
         """Return the caller; a route may take it as a parameter."""
         caller: Caller | None = getattr(connection.state, "caller", None)
+        needed: Role | None = getattr(connection.state, "needed", None)
+        # A router may name one role, and a route of it a higher one.
+        if self.role is not None and (needed is None or self.role.includes(needed)):
+            connection.state.needed = self.role
         try:
             self._check(caller)
         except TicklakeError as error:
@@ -60,7 +67,7 @@ class Allowed:
         if self.role is None:
             return
         if caller is None:
-            raise NotSignedIn("this needs a token: send 'Authorization: Bearer tl_...', or sign in at /login")
+            raise NotSignedIn(SIGN_IN_FIRST)
         if not caller.role.includes(self.role):
             raise NotAllowed(
                 f"{caller.name!r} has the role {caller.role}, and this needs {self.role}: ask for another token"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -13,16 +14,26 @@ from ticklake.app import tool
 from ticklake.config import LogSettings, ServerSettings
 from ticklake.interfaces.api.gate import Gate
 from ticklake.interfaces.api.observe import Observed
-from ticklake.interfaces.api.problems import PROBLEM, Problem, add_problems
+from ticklake.interfaces.api.openapi import document, operation_id
+from ticklake.interfaces.api.pages import add_pages
+from ticklake.interfaces.api.problems import add_problems
 from ticklake.interfaces.api.routes import (
+    books,
     collecting,
+    completeness,
     datasets,
+    derived,
     events,
+    frames,
     health,
+    history,
     imports,
     jobs,
+    joins,
     made_rows,
     maintenance,
+    markets,
+    rows,
     runs,
     schedules,
     session,
@@ -39,6 +50,14 @@ __all__ = ["PREFIX", "make_app"]
 PREFIX = "/api/v1"
 _ROUTERS = (
     datasets.router,
+    rows.router,
+    completeness.router,
+    history.router,
+    books.router,
+    joins.router,
+    frames.router,
+    derived.router,
+    markets.router,
     health.router,
     session.api_router,
     tokens.router,
@@ -53,11 +72,10 @@ _ROUTERS = (
     made_rows.router,
     writing.router,
     imports.router,
+    # The last: the name of a dataset has slashes, so that its route fits all others below /datasets, too.
+    datasets.detail_router,
 )
 _ROOT_ROUTERS = (session.router, health.open_router, health.metrics_router)
-_PROBLEMS: dict[int | str, dict[str, object]] = {
-    "default": {"model": Problem, "description": "A problem, in plain words.", "content": {PROBLEM: {}}}
-}
 
 
 def make_app(lake: Lake, options: ServerSettings | None = None, log: LogSettings | None = None) -> FastAPI:
@@ -69,14 +87,19 @@ def make_app(lake: Lake, options: ServerSettings | None = None, log: LogSettings
         redoc_url=None,
         openapi_url=f"{PREFIX}/openapi.json",
         lifespan=_lifespan,
+        # An address with a slash at its end is another one, and no reason to send a client elsewhere.
+        redirect_slashes=False,
+        generate_unique_id_function=operation_id,
     )
     app.state.server = Server(lake, options or ServerSettings())
     app.state.slow = (log or LogSettings()).slow
     add_problems(app)
     for router in _ROUTERS:
-        app.include_router(router, prefix=PREFIX, responses=_PROBLEMS)
+        app.include_router(router, prefix=PREFIX)
     for router in _ROOT_ROUTERS:
-        app.include_router(router, responses=_PROBLEMS)
+        app.include_router(router)
+    app.openapi = partial(document, app)  # type: ignore[method-assign]
+    add_pages(app, str(app.openapi_url))
     return app
 
 

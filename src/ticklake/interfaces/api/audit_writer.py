@@ -19,7 +19,7 @@ _MOST_WAITING = 10_000
 """Entries that wait; what was done is written all the same."""
 _MOST_AT_ONCE = 500
 _PAUSE = 0.05
-"""Seconds after refusals in which more come together: those that are alike are one entry."""
+"""Seconds after queries and refusals in which more come together: those that are alike are one entry."""
 _log = logging.getLogger("ticklake.api")
 
 
@@ -41,8 +41,8 @@ class AuditWriter:
         self._lock = threading.Lock()
 
     def write(self, entry: AuditEntry) -> None:
-        """Append an entry soon. If refusals come faster than they are written, some of them are left out."""
-        if entry.is_refused and self._waiting.qsize() > _MOST_WAITING:
+        """Append an entry soon. If queries or refusals come faster than they are written, some of them are left out."""
+        if entry.is_minor and self._waiting.qsize() > _MOST_WAITING:
             return
         self._waiting.put(entry)
         self._begin()
@@ -68,7 +68,7 @@ class AuditWriter:
             entries, is_over = self._next_entries()
             if entries:
                 self._append(together(entries))
-            if not is_over and all(entry.is_refused for entry in entries):
+            if not is_over and all(entry.is_minor for entry in entries):
                 time.sleep(_PAUSE)
 
     def _next_entries(self) -> tuple[list[AuditEntry], bool]:
@@ -90,12 +90,12 @@ class AuditWriter:
 
 
 def together(entries: list[AuditEntry]) -> list[AuditEntry]:
-    """Return entries with refusals that are alike as one, where the first of them was."""
+    """Return entries with queries and refusals that are alike as one, where the first of them was."""
     counts: dict[tuple[object, ...], int] = {}
     kept: list[AuditEntry] = []
     for entry in entries:
-        key = (entry.caller, entry.address, entry.method, entry.status)
-        if not entry.is_refused:
+        key = (entry.caller, entry.address, entry.method, entry.status, entry.path if entry.is_query else None)
+        if not entry.is_minor:
             kept.append(entry)
         elif key not in counts:
             counts[key] = len(kept)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,7 +35,10 @@ _REMEMBERED = 0.1
 """Seconds for which tokens are remembered: to ask the catalog at each request would take longer than some answers."""
 _USE_NOTED_EVERY = 300.0
 """Seconds between two notes that a token is used."""
+_KNOWN_WITHOUT_CATALOG = 600.0
+"""Seconds for which tokens count that were valid before the catalog could not be read any more."""
 _SESSION_BYTES = 32
+_MOST_SEEN = 1000
 _FAILURES_A_MINUTE = 20
 """Invalid tokens of one address that are answered as such."""
 
@@ -65,8 +70,12 @@ class Callers:
         self._session_length = parse_duration(options.session)
         self._stored: Sequence[StoredToken] = ()
         self._stored_at = -_REMEMBERED
+        self._read_at = -math.inf
+        """When the catalog could be read."""
         self._noted: dict[int, float] = {}
         self._failures = TokenBuckets(_FAILURES_A_MINUTE / 60, _FAILURES_A_MINUTE)
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        """The digests of sessions that were valid, the one seen last at the end."""
         # A thread of its own: who calls is known while all others read.
         self._thread = CapacityLimiter(1)
 
@@ -85,7 +94,7 @@ class Callers:
             await self._note_use(token)
             return Known(_caller(token))
         if cookie is not None:
-            caller = await self._with_session(cookie)
+            caller = await self._with_session(cookie, address)
             if caller is not None:
                 return Known(caller, cookie)
         if await self._is_open(address):
@@ -108,7 +117,9 @@ class Callers:
         if token.expires_at is not None:
             expires_at = min(expires_at, token.expires_at)
         value = secrets.token_urlsafe(_SESSION_BYTES)
-        await self._in_thread(lambda: self._sessions.add(digest_of(value), token.id, expires_at))
+        digest = digest_of(value)
+        await self._in_thread(lambda: self._sessions.add(digest, token.id, expires_at))
+        self._remember(digest)
         await self._note_use(token)
         return _caller(token), Session(value, (expires_at - now) // SECOND)
 
@@ -120,12 +131,25 @@ class Callers:
         """Ask the catalog for tokens at the next request: they were changed."""
         self._stored_at = -_REMEMBERED
 
-    async def _with_session(self, session: str) -> Caller | None:
-        number = await self._in_thread(lambda: self._sessions.token_of(digest_of(session)))
+    async def _with_session(self, session: str, address: str) -> Caller | None:
+        digest = digest_of(session)
+        # Invented cookies must not keep the thread busy that all others wait for.
+        if digest not in self._seen and self._failures.is_empty(address, time.monotonic()):
+            return None
+        number = await self._in_thread(lambda: self._sessions.token_of(digest))
         for stored in await self._tokens():
             if stored.token.id == number and stored.token.state(self._now()) == "valid":
+                self._remember(digest)
                 return _caller(stored.token)
+        self._failures.take(address, time.monotonic())
         return None
+
+    def _remember(self, digest: str) -> None:
+        """Remember a session that was valid: it is looked up again, however many invalid ones come."""
+        self._seen[digest] = None
+        self._seen.move_to_end(digest)
+        if len(self._seen) > _MOST_SEEN:
+            self._seen.popitem(last=False)
 
     async def _is_open(self, address: str) -> bool:
         """Whether a request without a token may do everything."""
@@ -151,8 +175,14 @@ class Callers:
         if time.monotonic() - self._stored_at >= _REMEMBERED:
             # The time before, not after: what was changed while they were read may not be among them.
             asked_at = time.monotonic()
-            self._stored = await self._in_thread(self._table.list)
-            self._stored_at = asked_at
+            try:
+                self._stored = await self._in_thread(self._table.list)
+            except TicklakeError:
+                # While the catalog cannot be read, no token can be revoked, and whoever may know that has to be told.
+                if asked_at - self._read_at > _KNOWN_WITHOUT_CATALOG:
+                    raise
+                return self._stored
+            self._stored_at = self._read_at = asked_at
         return self._stored
 
     async def _note_use(self, token: Token) -> None:
@@ -183,12 +213,14 @@ def check_public(lake: Lake, options: ServerSettings) -> None:
     if is_loopback(options.host) and not options.allowed_hosts and not options.proxies:
         return
     if options.require_token is False:
-        raise BadInput(f"host={options.host} is reached from other machines, and require_token is false: leave it out")
+        raise BadInput(
+            f"host={options.host!r} is reached from other machines, and require_token is false: leave it out"
+        )
     now = lake.engine.now()
     if any(token.state(now) == "valid" for token in lake.tokens.list()):
         return
     raise BadInput(
-        f"host={options.host} is reached from other machines, and the lake has no valid token: make one with "
+        f"host={options.host!r} is reached from other machines, and the lake has no valid token: make one with "
         "'ticklake token create NAME --role read', then start again"
     )
 

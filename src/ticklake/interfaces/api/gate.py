@@ -17,11 +17,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ticklake.config import ServerSettings
-from ticklake.core.access import Caller
-from ticklake.core.audit_log import AuditEntry
+from ticklake.core.access import Caller, Role
+from ticklake.core.audit_log import AuditEntry, is_refusal
 from ticklake.core.hosts import AllowedHosts
 from ticklake.core.token_bucket import TokenBuckets
 from ticklake.errors import NotAllowed, NotSignedIn, TicklakeError, TooManyRequests
+from ticklake.interfaces.api.access import SIGN_IN_FIRST
 from ticklake.interfaces.api.audit_writer import AuditWriter
 from ticklake.interfaces.api.body import LimitedBody
 from ticklake.interfaces.api.callers import Callers, Known, csrf_token
@@ -31,6 +32,8 @@ from ticklake.interfaces.api.protection import protected_headers
 
 __all__ = ["Gate"]
 
+_LARGEST_SIGN_IN = 8192
+"""Bytes of a body that anybody may send."""
 _OF_NOBODY = frozenset({"/health", "/health/ready"})
 """Addresses that anyone may ask, whoever it is."""
 _log = logging.getLogger("ticklake.api")
@@ -68,6 +71,7 @@ class Gate:
             if head.path not in _OF_NOBODY:
                 known = await self._callers.known(head.headers.get("authorization"), head.session, head.address)
             _refuse_forged(head, known)
+            _refuse_body(head, known)
             key = _key(head, known)
             self._refuse_overload(head, key)
         except Refused as refused:
@@ -99,6 +103,8 @@ class Gate:
 
     def _most(self, head: Head) -> int:
         """Return how many bytes the body may have."""
+        if head.path == LOGIN:
+            return _LARGEST_SIGN_IN
         if head.is_upload:
             return int(self._options.max_upload)
         return int(self._options.max_body)
@@ -137,7 +143,8 @@ class Gate:
         try:
             await self._app(scope, body, send_protected)
         finally:
-            self._note(head, state["caller"], status, state.get("audit", ""))
+            is_query = state.get("needed") is Role.READ and not is_refusal(status)
+            self._note(head, state["caller"], status, state.get("audit", ""), is_query=is_query)
 
     async def _refuse(
         self, scope: Scope, receive: Receive, send: Send, head: Head, known: Known, answer: Response, detail: str
@@ -148,15 +155,17 @@ class Gate:
         answer.raw_headers = protected_headers(answer.raw_headers)
         await _send_answer(answer, scope, receive, send)
 
-    def _note(self, head: Head, caller: Caller | None, status: int, detail: str) -> None:
+    def _note(self, head: Head, caller: Caller | None, status: int, detail: str, *, is_query: bool = False) -> None:
         """Write to the audit log what changes something, and what was refused for who sent it, or how often."""
+        if head.is_safe and not is_refusal(status):
+            return
         name = role = ""
         if caller is not None:
             name, role = caller.name, caller.role.value
         at = self._audit.now()
-        entry = AuditEntry(at, name, role, head.address, head.method, head.shown_path, status, detail[:500])
-        if entry.is_refused or not head.is_safe:
-            self._audit.write(entry)
+        request = (head.address, head.method, head.shown_path)
+        entry = AuditEntry(at, name, role, *request, status, detail[:500], is_query=is_query)
+        self._audit.write(entry)
 
 
 def _refuse_forged(head: Head, known: Known) -> None:
@@ -176,6 +185,21 @@ def _refuse_forged(head: Head, known: Known) -> None:
     sent = head.headers.get(CSRF_HEADER, "")
     if not hmac.compare_digest(sent.encode(), csrf_token(known.session).encode()):
         raise NotAllowed("the header X-CSRF-Token is missing or wrong: /api/v1/session says which one to send")
+
+
+def _refuse_body(head: Head, known: Known) -> None:
+    """Refuse a body before it is read that no route would take of this caller: it would fill memory, or the disk.
+
+    Raises
+    ------
+    NotSignedIn, NotAllowed
+    """
+    if not head.has_body or head.path == LOGIN:
+        return
+    if known.caller is None:
+        raise NotSignedIn(SIGN_IN_FIRST)
+    if head.is_upload and not known.caller.role.includes(Role.COLLECT):
+        raise NotAllowed(f"{known.caller.name!r} has the role {known.caller.role}, and uploads need {Role.COLLECT}")
 
 
 def _key(head: Head, known: Known) -> str:

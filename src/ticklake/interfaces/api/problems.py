@@ -120,7 +120,13 @@ def _lines(found: Any) -> Iterator[str]:
 
 async def _of_http(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - as above
-    titles = {404: "NotFound", 405: "MethodNotAllowed", 408: "RequestTimeout", 413: "ContentTooLarge"}
+    titles = {
+        404: "NotFound",
+        405: "MethodNotAllowed",
+        406: "NotAcceptable",
+        408: "RequestTimeout",
+        413: "ContentTooLarge",
+    }
     details = {
         404: "there is no such address: /docs lists those that are",
         405: "this address does not take that method: /docs lists what it takes",

@@ -18,6 +18,8 @@ from ticklake.lake import Lake
 
 __all__ = ["HttpServer", "listen", "run_server"]
 
+_KEEP_ALIVE = 15
+"""Seconds until a connection without requests is ended."""
 _LARGEST_MESSAGE = 64 * 1024
 """Bytes of a message that a client sends over a WebSocket: these are subscriptions."""
 _LONGEST_END = 30
@@ -61,6 +63,8 @@ def _uvicorn_config(app: FastAPI, options: ServerSettings) -> uvicorn.Config:
         server_header=False,
         lifespan="on",
         http=connection_with(options),
+        # Longer than clients keep a connection: httpx for 5 seconds. Else they send into one that ends at that moment.
+        timeout_keep_alive=_KEEP_ALIVE,
         # Otherwise whoever calls from this machine could say that it calls from another one.
         proxy_headers=bool(options.proxies),
         forwarded_allow_ips=options.proxies,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import polars as pl
-from fastapi import Request
+from fastapi import Query, Request
 from starlette.exceptions import HTTPException
 
 from ticklake.core.provenance import Provenance
@@ -72,12 +72,12 @@ def _with_times(row: Any) -> Any:
 
 
 def provenance_of(
-    source: str = "user",
-    endpoint: str = "",
-    tool: str = "",
-    id_space: str = "",
-    clock: str = "exchange",
-    note: str = "",
+    source: Annotated[str, Query(description="What delivered the rows.")] = "user",
+    endpoint: Annotated[str, Query(description="The call or the file that they are from.")] = "",
+    tool: Annotated[str, Query(description="Name and version of the program that fetched them.")] = "",
+    id_space: Annotated[str, Query(description="The numbering of the ids of trades, where there are several.")] = "",
+    clock: Annotated[str, Query(description="Whose clock ts is: exchange or local.")] = "exchange",
+    note: Annotated[str, Query(description="Anything else worth keeping.")] = "",
 ) -> Provenance:
     """Return where sent rows came from, as the parameters of a request say it."""
     return Provenance(source, endpoint, tool, id_space, clock, note)

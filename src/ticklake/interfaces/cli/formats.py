@@ -19,16 +19,20 @@ FORMATS = ("table", "csv", "json", "ndjson", "parquet", "arrow")
 _SUFFIXES = {"jsonl": "ndjson", "feather": "arrow", "ipc": "arrow", "txt": "table"}
 
 
-def write_rows(rows: pl.DataFrame, form: str | None, output: Path | None, limit: int) -> None:
+def write_rows(rows: pl.DataFrame, form: str | None, output: Path | None, limit: int, *, safe: bool = False) -> None:
     """Write *rows* in a format; ``None`` chooses by the file's name, or by whether the output is a terminal.
+
+    With *safe*, texts that a spreadsheet would take for formulas are escaped.
 
     Raises
     ------
     BadInput
-        If there is no such format, or bytes would go to a terminal.
+        If there is no such format, bytes would go to a terminal, or *safe* is asked of another format than CSV.
     """
     form = form or _guess(output)
     check_format(form)
+    if safe:
+        rows = _escaped(rows, form)
     if form == "table" and output is None:
         return _print(rows, limit)
     if output is not None:
@@ -40,6 +44,15 @@ def write_rows(rows: pl.DataFrame, form: str | None, output: Path | None, limit:
     sys.stdout.buffer.write(buffer.getbuffer())
     sys.stdout.buffer.flush()
     return None
+
+
+def _escaped(rows: pl.DataFrame, form: str) -> pl.DataFrame:
+    from ticklake.core.csv_safety import escape_formulas
+
+    if form != "csv":
+        raise BadInput(f"--safe is for csv, not for {form}: add --format csv, or leave it out")
+    # First as text: times are then no columns of their own.
+    return escape_formulas(frame_text(rows))
 
 
 def check_format(form: str) -> None:

@@ -26,6 +26,7 @@ from ticklake.interfaces.cli import (
     import_files,
     instruments,
     jobs,
+    key,
     lakes,
     maintenance,
     panel,
@@ -196,6 +197,7 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
     "Serve": (("serve", serve.serve), ("audit", token.audit)),
 }
 _GROUPS: dict[str, tuple[tuple[str, typer.Typer], ...]] = {
+    "Collect": (("key", key.app),),
     "Answer": (("derive", derive.app), ("features", features.app)),
     "Work": (("jobs", jobs.app), ("schedule", schedule.app), ("runs", runs.app), ("alerts", alerts.app)),
     "Serve": (("token", token.app),),

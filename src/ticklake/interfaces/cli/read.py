@@ -87,6 +87,7 @@ Session = Annotated[
 Fill = Annotated[
     str | None, typer.Option("--fill", help="Bars without rows: forward (the close before) or zero. [default: none]")
 ]
+Safe = Annotated[bool, typer.Option("--safe", help="Escape text in CSV that a spreadsheet would execute as a formula.")]
 Version = Annotated[str | None, typer.Option("--at", help="The lake as it was at this time, or version.")]
 
 
@@ -139,6 +140,7 @@ def read(
     limit: Limit = 20,
     at: Version = None,
     as_chart: AsChart = False,
+    safe: Safe = False,
     lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
@@ -166,7 +168,7 @@ def read(
         if as_chart:
             return print_chart(view, dataset, rows)
         note_if_empty(rows, view, [dataset])
-    return write_rows(rows, form, output, limit)
+    return write_rows(rows, form, output, limit, safe=safe)
 
 
 def _refuse_with_chart(*options: tuple[str, object]) -> None:

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from ticklake.core.access import Role
 from ticklake.errors import TicklakeError
 from ticklake.interfaces.api.access import allow, anyone
+from ticklake.interfaces.api.openapi import answers_object
 from ticklake.interfaces.api.problems import problem
 from ticklake.interfaces.api.server import server_of
 from ticklake.interfaces.health import lake_health
@@ -24,13 +25,13 @@ metrics_router = APIRouter(tags=["operations"], dependencies=[allow(Role.READ)])
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
-@open_router.get("/health")
+@open_router.get("/health", summary="Whether the server answers", responses=answers_object({"status": "ok"}))
 async def health() -> dict[str, str]:
     """Say that the server answers."""
     return {"status": "ok"}
 
 
-@open_router.get("/health/ready")
+@open_router.get("/health/ready", summary="Whether the lake can be read", responses=answers_object({"status": "ready"}))
 async def ready(request: Request) -> Response:
     """Say that the lake can be read: 503 while it cannot, or once the server is told to end."""
     server = server_of(request)
@@ -46,7 +47,7 @@ async def ready(request: Request) -> Response:
     return JSONResponse({"status": "ready"})
 
 
-@router.get("/health")
+@router.get("/health", summary="Health", responses=answers_object({"status": "ok", "problems": [], "data": []}))
 async def lake(
     request: Request,
     stale: bool = Query(False, description="Only datasets that are stale."),
@@ -57,7 +58,7 @@ async def lake(
     return await server.read(lake_health, server.lake, only_stale=stale, search=search)
 
 
-@metrics_router.get("/metrics", response_class=PlainTextResponse)
+@metrics_router.get("/metrics", summary="Metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Return figures in Prometheus' text format."""
     server = server_of(request)

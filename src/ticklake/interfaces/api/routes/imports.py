@@ -14,6 +14,7 @@ from ticklake.core.time import parse_time
 from ticklake.files.mapping import Mapping
 from ticklake.files.unpacked_size import refuse_larger
 from ticklake.interfaces.api.access import allow
+from ticklake.interfaces.api.examples import IMPORTED, UPLOADED, made, shown
 from ticklake.interfaces.api.job_requests import Body
 from ticklake.interfaces.api.server import Server, server_of
 from ticklake.interfaces.schema import to_json
@@ -64,7 +65,7 @@ class ImportBody(Body):
     dry_run: bool = Field(False, description="Read and check everything, and save nothing; the upload waits on.")
 
 
-@router.post("", status_code=201, openapi_extra=_FILE)
+@router.post("", status_code=201, openapi_extra=_FILE, responses=made(UPLOADED))
 async def upload(
     request: Request,
     filename: Annotated[str, Query(description="Its name, without folders.", examples=["BTCUSDT-1m-2024-01.zip"])],
@@ -88,7 +89,7 @@ def _looked_at(server: Server, number: str, body: ImportBody) -> dict[str, Any]:
     return _imported(server, number, body)
 
 
-@router.post("/{number}")
+@router.post("/{number}", responses=shown(IMPORTED))
 async def import_upload(request: Request, number: Id, body: ImportBody) -> dict[str, Any]:
     """Import an upload as a whole, or refuse it; or only say how it would be read. An upload whose rows are in is forgotten."""
     server = server_of(request)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ticklake.core.access import Role
 from ticklake.interfaces.api.access import allow
+from ticklake.interfaces.api.examples import JOB, RECEIPT, made, shown
 from ticklake.interfaces.api.job_requests import Body, Priority, create_job
 from ticklake.interfaces.api.routes.jobs import created
 from ticklake.interfaces.api.sent_rows import BODY, parse_rows, rows_of, with_times
@@ -54,7 +55,13 @@ class RuleBody(Body):
         return self.model_dump(include={"closed", "origin", "session"}, exclude_none=True)
 
 
-@router.post("/features", status_code=201, tags=["features"], dependencies=[allow(Role.COLLECT)])
+@router.post(
+    "/features",
+    status_code=201,
+    tags=["derived"],
+    dependencies=[allow(Role.COLLECT)],
+    responses=made({"data": {"name": "momentum", "version": "v3", "columns": {"ret_5m": "float64"}}}),
+)
 async def register_features(request: Request, body: FeatureSetBody) -> dict[str, Any]:
     """Declare a version of a feature set; the same again changes nothing."""
 
@@ -71,7 +78,13 @@ async def register_features(request: Request, body: FeatureSetBody) -> dict[str,
     return await server_of(request).read(answer)
 
 
-@router.post("/features/{features}/rows", tags=["features"], dependencies=[allow(Role.COLLECT)], openapi_extra=BODY)
+@router.post(
+    "/features/{features}/rows",
+    tags=["derived"],
+    dependencies=[allow(Role.COLLECT)],
+    openapi_extra=BODY,
+    responses=shown(RECEIPT),
+)
 async def write_features(
     request: Request,
     features: Set,
@@ -90,14 +103,24 @@ async def write_features(
     return await server_of(request).work(answer)
 
 
-@router.post("/features/{features}/deprecate", tags=["features"], dependencies=[allow(Role.COLLECT)])
+@router.post(
+    "/features/{features}/deprecate",
+    tags=["derived"],
+    dependencies=[allow(Role.COLLECT)],
+    responses=shown({"deprecated": "momentum@v3"}),
+)
 async def deprecate_features(request: Request, features: Set) -> dict[str, Any]:
     """Mark a feature set as one that is not to be used any more; its values stay."""
     await server_of(request).read(server_of(request).lake.features.deprecate, features)
     return {"deprecated": features}
 
 
-@router.delete("/features/{features}", tags=["features"], dependencies=[allow(Role.ADMIN)])
+@router.delete(
+    "/features/{features}",
+    tags=["derived"],
+    dependencies=[allow(Role.ADMIN)],
+    responses=shown({"features": "momentum@v3", "rows": 1440, "dry_run": False}),
+)
 async def delete_features(request: Request, features: Set, dry_run: DryRun = False) -> dict[str, Any]:
     """Remove a feature set and all of its values; older versions hold them until vacuum."""
     delete = server_of(request).lake.features.delete
@@ -105,7 +128,13 @@ async def delete_features(request: Request, features: Set, dry_run: DryRun = Fal
     return {"features": features, "rows": rows, "dry_run": dry_run}
 
 
-@router.post("/derived", status_code=201, tags=["derived"], dependencies=[allow(Role.COLLECT)])
+@router.post(
+    "/derived",
+    status_code=201,
+    tags=["derived"],
+    dependencies=[allow(Role.COLLECT)],
+    responses=made({"data": {"name": "from_trades", "inputs": ["binance:trades:*"], "rule": "1h", "kind": "ohlcv"}}),
+)
 async def add_rule(request: Request, body: RuleBody) -> dict[str, Any]:
     """Declare a rule; the same again changes nothing. A refresh makes its rows."""
 
@@ -116,7 +145,13 @@ async def add_rule(request: Request, body: RuleBody) -> dict[str, Any]:
     return await server_of(request).read(answer)
 
 
-@router.post("/derived/{rule}/refresh", status_code=201, tags=["derived"], dependencies=[allow(Role.COLLECT)])
+@router.post(
+    "/derived/{rule}/refresh",
+    status_code=201,
+    tags=["derived"],
+    dependencies=[allow(Role.COLLECT)],
+    responses=made(JOB),
+)
 async def refresh_rule(request: Request, response: Response, rule: Rule, body: Priority) -> dict[str, Any]:
     """Bring what a rule makes up to date: the answer is the job that does it."""
 
@@ -128,7 +163,12 @@ async def refresh_rule(request: Request, response: Response, rule: Rule, body: P
     return await server_of(request).read(answer)
 
 
-@router.delete("/derived/{rule}", tags=["derived"], dependencies=[allow(Role.ADMIN)])
+@router.delete(
+    "/derived/{rule}",
+    tags=["derived"],
+    dependencies=[allow(Role.ADMIN)],
+    responses=shown({"rule": "from_trades", "done": 1440}),
+)
 async def drop_rule(request: Request, rule: Rule) -> dict[str, Any]:
     """Remove a rule, with all that it has made."""
     return {"rule": rule, "done": to_json(await server_of(request).work(server_of(request).lake.derived.drop, rule))}

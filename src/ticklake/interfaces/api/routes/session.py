@@ -14,6 +14,7 @@ from ticklake.errors import BadInput
 from ticklake.interfaces.api.access import Allowed, anyone
 from ticklake.interfaces.api.callers import Session, csrf_token
 from ticklake.interfaces.api.head import COOKIE
+from ticklake.interfaces.api.openapi import answers_object
 from ticklake.interfaces.api.server import server_of
 
 __all__ = ["api_router", "router"]
@@ -65,7 +66,11 @@ async def logout(request: Request) -> Response:
     return answer
 
 
-@api_router.get("/session")
+@api_router.get(
+    "/session",
+    summary="The caller",
+    responses=answers_object({"name": "dashboard", "role": "read", "csrf_token": None}),
+)
 async def session(request: Request, caller: Annotated[Caller, Depends(Allowed(Role.READ))]) -> dict[str, Any]:
     """Return who the caller is, and what a page sends as ``X-CSRF-Token``."""
     return _facts(caller, request.state.session)
@@ -77,7 +82,7 @@ async def _sent(request: Request, *, is_form: bool) -> dict[str, Any]:
         return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=10))
     try:
         sent = await request.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         sent = None
     if not isinstance(sent, dict):
         raise BadInput('the body is no JSON object: send {"token": "tl_..."}')

@@ -14,6 +14,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.provenance import Provenance
 from ticklake.errors import BadInput
 from ticklake.interfaces.api.access import allow
+from ticklake.interfaces.api.examples import DONE, RECEIPT, shown
 from ticklake.interfaces.api.job_requests import Body
 from ticklake.interfaces.api.sent_rows import BODY, parse_rows, provenance_of, rows_of
 from ticklake.interfaces.api.server import server_of
@@ -36,7 +37,9 @@ class RenameBody(Body):
     dry_run: bool = Field(False, description="Only say what would move.")
 
 
-@router.post("/datasets/{name:path}/rows", dependencies=[allow(Role.COLLECT)], openapi_extra=BODY)
+@router.post(
+    "/datasets/{name:path}/rows", dependencies=[allow(Role.COLLECT)], openapi_extra=BODY, responses=shown(RECEIPT)
+)
 async def save_rows(
     request: Request, name: Name, provenance: Annotated[Provenance, Depends(provenance_of)]
 ) -> dict[str, Any]:
@@ -51,7 +54,7 @@ async def save_rows(
     return await server_of(request).work(answer)
 
 
-@router.delete("/datasets/{name:path}/rows", dependencies=[allow(Role.ADMIN)])
+@router.delete("/datasets/{name:path}/rows", dependencies=[allow(Role.ADMIN)], responses=shown(DONE))
 async def delete_rows(
     request: Request, name: Name, start: Start = None, end: End = None, dry_run: DryRun = False
 ) -> dict[str, Any]:
@@ -66,7 +69,11 @@ async def delete_rows(
     return await server_of(request).work(answer)
 
 
-@router.post("/datasets/{name:path}/rename", dependencies=[allow(Role.ADMIN)])
+@router.post(
+    "/datasets/{name:path}/rename",
+    dependencies=[allow(Role.ADMIN)],
+    responses=shown({"old": "a:trades:X/Y", "new": "a:trades:Z/Y", "rows": 1440, "dry_run": False}),
+)
 async def rename_dataset(request: Request, name: Name, body: RenameBody) -> dict[str, Any]:
     """Move a dataset to another name, with all that is known of it."""
 
@@ -87,7 +94,7 @@ def _would_rename(lake: Lake, old: str, new: str) -> int:
     return lake.drop(old, dry_run=True)
 
 
-@router.delete("/datasets/{name:path}", dependencies=[allow(Role.ADMIN)])
+@router.delete("/datasets/{name:path}", dependencies=[allow(Role.ADMIN)], responses=shown(DONE))
 async def drop_dataset(request: Request, name: Name, dry_run: DryRun = False) -> dict[str, Any]:
     """Remove a dataset with all that is known of it; older versions hold it until vacuum."""
 

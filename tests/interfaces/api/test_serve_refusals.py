@@ -1,0 +1,34 @@
+"""The command serve refuses what would let everybody in."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from ticklake.interfaces.cli.main import app
+
+
+@pytest.fixture
+def shell(tmp_path, monkeypatch):
+    monkeypatch.setenv("TICKLAKE_LAKE", str(tmp_path / "lake"))
+    return lambda *arguments: CliRunner().invoke(app, list(arguments))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_a_public_address_is_refused_in_one_line_with_the_cure(shell, host):
+    refused = shell("serve", "--host", host, "--port", "0")
+    assert refused.exit_code == 2
+    assert refused.stderr.count("\n") == 1
+    assert f"--host {host!r} is reached from other machines, and the lake has no valid token" in refused.stderr
+    assert "'ticklake token create NAME --role read'" in refused.stderr
+
+
+def test_a_public_address_cannot_be_served_without_tokens(shell):
+    shell("token", "create", "dash", "--role", "read")
+    refused = shell("serve", "--host", "0.0.0.0", "--port", "0", "--no-require-token")
+    assert (refused.exit_code, "leave it out" in refused.stderr) == (2, True)
+
+
+def test_what_is_no_address_is_refused(shell):
+    refused = shell("serve", "--host", "nowhere.example", "--port", "0")
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
