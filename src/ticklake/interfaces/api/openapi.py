@@ -45,6 +45,7 @@ _PROBLEMS = {
     403: "The role of the caller does not include this.",
     404: "The lake has nothing of this name.",
     405: "The address does not take this method.",
+    414: "The address is too long.",
     429: "Too many requests at a time.",
     500: "The lake is damaged, or the server has a defect.",
     501: "An optional package is not installed on the server.",
@@ -58,7 +59,7 @@ _PROBLEMS_OF_WORK = {
     409: "It contradicts what is there by now.",
     408: "The body came too slowly.",
     413: "The body is too large.",
-    415: "The body is of a type that the address does not take.",
+    415: "The body is of a kind that is not taken.",
     502: "The exchange answered with an error.",
     507: "The disk is full.",
 }
