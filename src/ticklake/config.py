@@ -297,6 +297,7 @@ class ServerSettings(BaseModel):
     session: Length = Field("12h", description="How long a browser stays signed in.")
     max_body: Size = Field(ByteSize(1024**2), description="The largest body of a request.")
     max_upload: Size = Field(ByteSize(1024**3), description="The largest file that is uploaded.")
+    max_unpacked: Size = Field(ByteSize(8 * 1024**3), description="What an uploaded file may unpack to.")
     rate: float = Field(2000.0, gt=0, description="Requests a second of one caller.")
     at_once: int = Field(256, ge=1, description="Requests of one caller at the same time.")
     subscriptions: int = Field(16, ge=1, description="Live connections of one caller.")
