@@ -27,7 +27,7 @@ _BOUNDS = {
 _TURNED = {"low": "high", "high": "low", "both": "both"}
 
 
-_EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+)?", re.IGNORECASE)
+_EXPLAIN = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*explain\s+(?:analyze\s+)?", re.IGNORECASE | re.DOTALL)
 
 
 def tree_of(connection: Any, query: str) -> Node | None:
