@@ -14,7 +14,7 @@ import duckdb
 
 from ticklake.query.sql_confine import confine, limit
 from ticklake.query.sql_prune import Node, functions_in, nodes, references, text_columns
-from ticklake.query.sql_select import NAMES_TABLE, Part, chosen_parts, parameters_of, tree_of
+from ticklake.query.sql_select import NAMES_TABLE, Part, chosen_parts, parameters_of, readable, tree_of
 from ticklake.storage.arrow_stream import (
     encoded_columns,
     read_message,
@@ -89,7 +89,7 @@ def _answer(connection: Any, header: Mapping[str, Any], names: Any, source: IO[b
         _create_view(connection, name, read_table(source))
     _create_others(connection, header["views"], needs, query)
     answer = connection.sql(query, params=parameters or None)
-    batches = _reader_of(answer)
+    batches = _reader_of(readable(answer))
     write_message(sink, {"rows": True})
     _, cut = send_within(sink, batches, header["rows"], header["bytes"])
     write_message(sink, {"cut": cut})
