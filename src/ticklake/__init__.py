@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ticklake.alerts.service import Alerts
-    from ticklake.app import open_lake as open  # noqa: A004
     from ticklake.catalog.runs import Runs
     from ticklake.core.alerts import Alert, AlertRule, Message
     from ticklake.core.bars import Bars
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from ticklake.core.coverage import Coverage, Covered, Found
     from ticklake.core.crosscheck import CrossCheck
     from ticklake.core.dataset import Dataset
+    from ticklake.core.event_rows import Event
     from ticklake.core.feature_columns import FeatureColumn
     from ticklake.core.feature_values import FeatureDescription, FeatureDiff
     from ticklake.core.features import FeatureSet
@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from ticklake.core.timeframe import Timeframe
     from ticklake.errors import TicklakeError
     from ticklake.files.mapping import Mapping
+    from ticklake.interfaces.client import connect
+    from ticklake.interfaces.opening import open_lake as open  # noqa: A004
     from ticklake.jobs.queue import Jobs
     from ticklake.jobs.schedules import Schedules
     from ticklake.lake import Lake, Snapshot
@@ -69,7 +71,6 @@ if TYPE_CHECKING:
     from ticklake.lake.features import Features
     from ticklake.lake.instruments import LakeInstruments
     from ticklake.lake.streams import Streams
-    from ticklake.query.iterate import Event
 
 _PUBLIC = {
     "Admin": "lake.admin",
@@ -95,7 +96,7 @@ _PUBLIC = {
     "Deleted": "core.results",
     "Derived": "lake.deriving",
     "DerivedRule": "core.rules",
-    "Event": "query.iterate",
+    "Event": "core.event_rows",
     "FeatureColumn": "core.feature_columns",
     "FeatureDescription": "core.feature_values",
     "FeatureDiff": "core.feature_values",
@@ -158,7 +159,8 @@ _PUBLIC = {
     "Timeframe": "core.timeframe",
     "Trade": "core.records",
     "Vacuumed": "core.results",
-    "open": "app",
+    "connect": "interfaces.client",
+    "open": "interfaces.opening",
 }
 _RENAMED = {"open": "open_lake"}
 
@@ -249,6 +251,7 @@ __all__ = [
     "Timeframe",
     "Trade",
     "Vacuumed",
+    "connect",
     "open",
 ]
 

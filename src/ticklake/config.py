@@ -271,6 +271,16 @@ class ServerSettings(BaseModel):
     threads: int = Field(
         4, ge=1, le=64, description="Requests that are answered at the same time; more make all of them slower."
     )
+    processes: int = Field(1, ge=1, le=64, description="Processes that answer requests, each with so many threads.")
+    log_requests: bool = Field(
+        True, description="Whether each request is a line of the log; else those alone that are slow or fail."
+    )
+    slow: float = Field(1.0, ge=0, description="A request that takes more seconds is logged as slow.")
+    shutdown_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="Within so many seconds the server has ended after SIGTERM; what is left undone goes on later.",
+    )
     require_token: bool | None = Field(
         None,
         description="Whether each request needs a token. By default it does on a public address, or once the lake has one.",
@@ -297,6 +307,9 @@ class ServerSettings(BaseModel):
     send_timeout: float = Field(30.0, gt=0, description="Seconds after which a client is given up that reads nothing.")
     page_rows: int = Field(10_000, ge=1, description="Rows of a page of JSON, if the request does not say how many.")
     most_rows: int = Field(100_000, ge=1, description="The most rows of a page of JSON.")
+    answer_cache: Size = Field(
+        ByteSize(64 * 1024**2), description="Memory for answers that are asked for again and again; 0 for none."
+    )
     poll_seconds: float = Field(
         0.5, gt=0, le=60, description="Seconds after which what other processes did is looked for, for these clients."
     )
@@ -304,9 +317,11 @@ class ServerSettings(BaseModel):
         None, description="The folder below which exports and backups that are asked for over HTTP are written."
     )
 
-    def at(self, host: str | None, port: int | None, require_token: bool | None = None) -> ServerSettings:
+    def at(
+        self, host: str | None, port: int | None, require_token: bool | None = None, processes: int | None = None
+    ) -> ServerSettings:
         """Return the same settings at another address, where one is given."""
-        given = {"host": host, "port": port, "require_token": require_token}
+        given = {"host": host, "port": port, "require_token": require_token, "processes": processes}
         return self.model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
@@ -361,7 +376,6 @@ class LogSettings(BaseModel):
         "auto", description="Lines of JSON, or text; auto is text on a terminal, else JSON."
     )
     file: str | None = Field(None, description="The file that is appended to, instead of standard error.")
-    slow: float = Field(1.0, ge=0, description="A request that takes more seconds is logged as slow.")
 
     @property
     def is_wanted(self) -> bool:
@@ -376,7 +390,11 @@ class Settings(BaseSettings):
         env_prefix="TICKLAKE_", env_nested_delimiter="__", toml_file=CONFIG_FILE, extra="forbid"
     )
 
-    lake: str = Field("data", description="The lake's folder, or the URL of its catalog: sqlite:///folder.")
+    lake: str = Field(
+        "data",
+        description="The lake's folder, or the URL of its catalog: sqlite:///folder; or the address of a server: http://host:8470.",
+    )
+    token: SecretStr | None = Field(None, description="What is sent to the server, if the lake is one that is served.")
     exchange_url: Address | None = Field(
         None, description="Reach every exchange at this address + /{exchange}: the simulated exchange."
     )

@@ -32,6 +32,7 @@
     │   └── ReadOnlyLake
     ├── CatalogError               what is true
     │   ├── CatalogTooNew          written by a newer Ticklake
+    │   ├── VersionGone            a version of the lake that vacuum has removed, or its history
     │   ├── CatalogDamaged
     │   ├── CatalogOutdated        older than what was acknowledged: commits are missing
     │   ├── CatalogBusy            retriable: another process held it too long
@@ -42,6 +43,7 @@
     ├── AlertNotSent               an address of alerts did not take one
     ├── NoLake                     there is no lake at that place
     ├── BrokenPlugin               a package offers a source that cannot be loaded
+    ├── ServerUnavailable          retriable: no server answers at that address
     ├── NotSignedIn                a server needs a token, and got none that it knows
     ├── NotAllowed                 the role of the caller does not include it
     ├── TooManyRequests            retriable: a server had enough of this caller; carries ``retry_after`` seconds
@@ -89,6 +91,7 @@ __all__ = [
     "QueryTooLarge",
     "RateLimited",
     "ReadOnlyLake",
+    "ServerUnavailable",
     "SlowSubscriber",
     "SourceError",
     "SourceUnavailable",
@@ -102,6 +105,7 @@ __all__ = [
     "UnknownSymbol",
     "UnknownTimeframe",
     "Unsupported",
+    "VersionGone",
     "WriteFailed",
 ]
 
@@ -249,6 +253,10 @@ class CatalogTooNew(CatalogError):
     """The catalog was written by a newer Ticklake."""
 
 
+class VersionGone(CatalogError):
+    """The version of the lake, or its history, was removed by vacuum."""
+
+
 class CatalogDamaged(CatalogError):
     """The catalog's own file is damaged."""
 
@@ -308,6 +316,16 @@ class NoLake(TicklakeError):
 
 class BrokenPlugin(TicklakeError):
     """A package offers a source that cannot be loaded."""
+
+
+class ServerUnavailable(TicklakeError):
+    """The server of a lake cannot be reached, or does not answer now; ``retry_after`` has the seconds that it asks for."""
+
+    retriable = True
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class NotSignedIn(TicklakeError):

@@ -43,6 +43,12 @@ def document(url):
     return httpx.get(f"{url}/api/v1/openapi.json").json()
 
 
+@schemathesis.serializer("application/vnd.apache.arrow.stream")
+def as_it_is(_context, value):
+    """Send any bytes where Arrow is wanted."""
+    return bytes(value, "utf-8", "replace") if isinstance(value, str) else value
+
+
 def attack(url, examples):
     schema = schemathesis.openapi.from_url(f"{url}/api/v1/openapi.json")
     schema.config.update(base_url=url)
@@ -161,7 +167,7 @@ def test_every_operation_is_told_of_in_full(document):
             assert "422" not in operation["responses"], path
             if _WITHOUT_EXAMPLE.isdisjoint(operation["tags"]):
                 for parameter in operation.get("parameters", ()):
-                    assert parameter.get("description"), (path, parameter["name"])
+                    assert parameter.get("description") or parameter["in"] == "path", (path, parameter["name"])
 
 
 def test_the_tags_are_in_order(document):
