@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from ticklake.core.schedules import Change, Schedule
     from ticklake.core.segment import Segment
     from ticklake.core.span import Span
+    from ticklake.core.sql import SqlResult
     from ticklake.core.statistics import GroupStats, LakeStats
     from ticklake.core.streams import StreamRequest, StreamStatus
     from ticklake.core.symbol import Symbol
@@ -149,6 +150,7 @@ _PUBLIC = {
     "Sighting": "core.instrument",
     "Snapshot": "lake",
     "Span": "core.span",
+    "SqlResult": "core.sql",
     "StreamRequest": "core.streams",
     "StreamStatus": "core.streams",
     "Streams": "lake.streams",
@@ -240,6 +242,7 @@ __all__ = [
     "Sighting",
     "Snapshot",
     "Span",
+    "SqlResult",
     "StreamRequest",
     "StreamStatus",
     "Streams",

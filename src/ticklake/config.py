@@ -36,6 +36,7 @@ from pydantic_settings import (
 from ticklake.core.read_plan import CACHE_SIZE
 from ticklake.core.retry import OF_CALLS, OF_JOBS, RetryPolicy
 from ticklake.core.schedules import refuse_bare_number
+from ticklake.core.sql import LEAST_MEMORY, OF_QUERIES, SqlLimits
 from ticklake.core.streams import OF_STREAMS, LiveOptions
 from ticklake.errors import BadInput
 
@@ -54,6 +55,7 @@ __all__ = [
     "LogSettings",
     "ServerSettings",
     "Settings",
+    "SqlSettings",
     "load_settings",
     "load_wanted",
     "setting_problems",
@@ -269,6 +271,16 @@ class ServerSettings(BaseModel):
     threads: int = Field(
         4, ge=1, le=64, description="Requests that are answered at the same time; more make all of them slower."
     )
+    processes: int = Field(1, ge=1, le=64, description="Processes that answer requests, each with so many threads.")
+    log_requests: bool = Field(
+        True, description="Whether each request is a line of the log; else those alone that are slow or fail."
+    )
+    slow: float = Field(1.0, ge=0, description="A request that takes more seconds is logged as slow.")
+    shutdown_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="Within so many seconds the server has ended after SIGTERM; what is left undone goes on later.",
+    )
     require_token: bool | None = Field(
         None,
         description="Whether each request needs a token. By default it does on a public address, or once the lake has one.",
@@ -295,6 +307,9 @@ class ServerSettings(BaseModel):
     send_timeout: float = Field(30.0, gt=0, description="Seconds after which a client is given up that reads nothing.")
     page_rows: int = Field(10_000, ge=1, description="Rows of a page of JSON, if the request does not say how many.")
     most_rows: int = Field(100_000, ge=1, description="The most rows of a page of JSON.")
+    answer_cache: Size = Field(
+        ByteSize(64 * 1024**2), description="Memory for answers that are asked for again and again; 0 for none."
+    )
     poll_seconds: float = Field(
         0.5, gt=0, le=60, description="Seconds after which what other processes did is looked for, for these clients."
     )
@@ -302,10 +317,34 @@ class ServerSettings(BaseModel):
         None, description="The folder below which exports and backups that are asked for over HTTP are written."
     )
 
-    def at(self, host: str | None, port: int | None, require_token: bool | None = None) -> ServerSettings:
+    def at(
+        self, host: str | None, port: int | None, require_token: bool | None = None, processes: int | None = None
+    ) -> ServerSettings:
         """Return the same settings at another address, where one is given."""
-        given = {"host": host, "port": port, "require_token": require_token}
+        given = {"host": host, "port": port, "require_token": require_token, "processes": processes}
         return self.model_copy(update={name: value for name, value in given.items() if value is not None})
+
+
+class SqlSettings(BaseModel):
+    """What an SQL query that is not trusted may use: one of ``ticklake sql`` or of the server."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    memory: Size = Field(
+        ByteSize(OF_QUERIES.memory),
+        ge=LEAST_MEMORY,
+        description="The address space of its process; half a GiB of it is taken before it begins.",
+    )
+    seconds: float = Field(OF_QUERIES.seconds, gt=0, description="When it has run so long, it is ended.")
+    rows: int = Field(OF_QUERIES.rows, ge=1, description="Most rows of its answer; what is cut is said.")
+    bytes: Size = Field(ByteSize(OF_QUERIES.bytes), ge=1024, description="Most bytes of its answer.")
+
+    at_once: int = Field(2, ge=1, le=64, description="Queries that the server runs at the same time; others wait.")
+
+    @property
+    def limits(self) -> SqlLimits:
+        """The same as a value."""
+        return SqlLimits(**self.model_dump(exclude={"at_once"}))
 
 
 class KnowledgeSettings(BaseModel):
@@ -337,7 +376,6 @@ class LogSettings(BaseModel):
         "auto", description="Lines of JSON, or text; auto is text on a terminal, else JSON."
     )
     file: str | None = Field(None, description="The file that is appended to, instead of standard error.")
-    slow: float = Field(1.0, ge=0, description="A request that takes more seconds is logged as slow.")
 
     @property
     def is_wanted(self) -> bool:
@@ -388,6 +426,7 @@ class Settings(BaseSettings):
     log: LogSettings = Field(default_factory=LogSettings, description="What is logged, and where.")
     server: ServerSettings = Field(default_factory=ServerSettings, description="How the lake is served over HTTP.")
     retry: RetrySettings = Field(default_factory=RetrySettings, description="How failed calls are repeated.")
+    sql: SqlSettings = Field(default_factory=SqlSettings, description="What an SQL query may use that is not trusted.")
 
     @classmethod
     def settings_customise_sources(

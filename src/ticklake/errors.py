@@ -14,6 +14,7 @@
     │   ├── UnknownExchange
     │   ├── UnknownSymbol
     │   ├── UnknownTimeframe
+    │   ├── InvalidQuery           SQL that cannot be run, or that is not allowed
     │   └── Unsupported            the source cannot serve what was asked
     ├── SourceError                the market's side
     │   ├── RateLimited            retriable; carries ``retry_after`` seconds where known
@@ -31,6 +32,7 @@
     │   └── ReadOnlyLake
     ├── CatalogError               what is true
     │   ├── CatalogTooNew          written by a newer Ticklake
+    │   ├── VersionGone            a version of the lake that vacuum has removed, or its history
     │   ├── CatalogDamaged
     │   ├── CatalogOutdated        older than what was acknowledged: commits are missing
     │   ├── CatalogBusy            retriable: another process held it too long
@@ -46,6 +48,7 @@
     ├── NotAllowed                 the role of the caller does not include it
     ├── TooManyRequests            retriable: a server had enough of this caller; carries ``retry_after`` seconds
     ├── LooksAhead                 a function uses rows that were not knowable
+    ├── QueryTooLarge              a query needs more memory or time than it may use
     └── MissingExtra               an optional dependency is not installed
 
 ``retriable`` is a fact of the class; ``exit_code`` is what the shell sees.
@@ -74,6 +77,7 @@ __all__ = [
     "FeaturesDiffer",
     "InvalidData",
     "InvalidName",
+    "InvalidQuery",
     "InvalidTime",
     "LeaseHeld",
     "LeaseLost",
@@ -84,6 +88,7 @@ __all__ = [
     "NotAllowed",
     "NotFound",
     "NotSignedIn",
+    "QueryTooLarge",
     "RateLimited",
     "ReadOnlyLake",
     "ServerUnavailable",
@@ -100,6 +105,7 @@ __all__ = [
     "UnknownSymbol",
     "UnknownTimeframe",
     "Unsupported",
+    "VersionGone",
     "WriteFailed",
 ]
 
@@ -159,6 +165,10 @@ class UnknownSymbol(BadInput):
 
 class UnknownTimeframe(BadInput):
     """Not a timeframe, or not one the exchange serves."""
+
+
+class InvalidQuery(BadInput):
+    """SQL that cannot be run, or that is not allowed."""
 
 
 class Unsupported(BadInput):
@@ -241,6 +251,10 @@ class CatalogError(TicklakeError):
 
 class CatalogTooNew(CatalogError):
     """The catalog was written by a newer Ticklake."""
+
+
+class VersionGone(CatalogError):
+    """The version of the lake, or its history, was removed by vacuum."""
 
 
 class CatalogDamaged(CatalogError):
@@ -338,6 +352,10 @@ class LooksAhead(TicklakeError):
     def __init__(self, message: str, leak: object = None) -> None:
         super().__init__(message)
         self.leak = leak
+
+
+class QueryTooLarge(TicklakeError):
+    """A query needs more memory or time than it may use."""
 
 
 class MissingExtra(TicklakeError):

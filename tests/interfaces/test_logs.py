@@ -89,8 +89,17 @@ def test_a_signed_address_of_ccxt_never_reaches_the_log(logged):
     Log("sources").error("call failed", failure=raised.value, reason=raised.value)
     logging.getLogger("ticklake").warning("asked %s with token=S3cr3t", url)
     first, second = lines()
+    assert second["event"] == f"asked {url.replace('S3cr3t', '***')} with token=***"
     assert "ExchangeNotAvailable: binance GET https://api.binance.com/sapi/v1/x" in first["exception"]
     assert "S3cr3t" not in json.dumps([first, second])
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_records_of_others_are_one_line_each(tmp_path, form):
+    configure_logs(LogSettings(file=str(tmp_path / "log"), format=form))
+    logging.getLogger("uvicorn.error").warning("no request: %s", "a\nb\x1b[31m")
+    (line,) = (tmp_path / "log").read_text().splitlines()
+    assert "\x1b[31m" not in line
 
 
 def test_a_file_that_cannot_be_written_is_said(tmp_path):

@@ -124,6 +124,11 @@ class Kind:
     def _empty(self) -> pl.DataFrame:
         return pl.DataFrame(schema=self.stored_schema)
 
+    @cached_property
+    def no_rows(self) -> pl.DataFrame:
+        """A frame of no rows with the columns that a reader sees: made once, as its plan takes as long as most of a frame of now."""
+        return self._empty.select(self.names)
+
 
 def _schema_of(columns: Iterable[Column]) -> dict[str, PolarsDataType]:
     return {column.name: column.dtype for column in columns}

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from ticklake.core.redact import redacted
 from ticklake.errors import BadInput
-from ticklake.log import Event
+from ticklake.log import Event, one_line
 
 if TYPE_CHECKING:
     from ticklake.config import LogSettings
 
 __all__ = ["configure_logs"]
 
-_LOGGERS = ("ticklake", "uvicorn.error", "py.warnings")
-"""Whose records are written: ours, those of the server, and Python's warnings."""
+_LOGGERS = {"ticklake": logging.DEBUG, "uvicorn.error": logging.WARNING, "py.warnings": logging.WARNING}
+"""Whose records are written, and their least level: ours, those of uvicorn (whose start and end we tell ourselves), Python's warnings."""
 Fields = MutableMapping[str, Any]
 
 
@@ -41,15 +41,16 @@ def configure_logs(options: LogSettings, *, warnings: bool = False) -> None:
         If the file cannot be written.
     """
     handler = _handler(options)
-    handler.setFormatter(_formatter(is_json=_is_json(options)))
+    handler.setFormatter(_formatter(is_json=_is_json(options), colors=options.file is None and sys.stderr.isatty()))
     logging.captureWarnings(warnings)
-    for name in _LOGGERS:
+    level = logging.getLevelNamesMapping()[options.level.upper()]
+    for name, least in _LOGGERS.items():
         logger = logging.getLogger(name)
         for old in list(logger.handlers):
             logger.removeHandler(old)
             old.close()
         logger.addHandler(handler)
-        logger.setLevel(options.level.upper())
+        logger.setLevel(max(level, least))
         logger.propagate = False
 
 
@@ -70,14 +71,14 @@ def _is_json(options: LogSettings) -> bool:
     return options.format == "json"
 
 
-def _formatter(*, is_json: bool) -> logging.Formatter:
+def _formatter(*, is_json: bool, colors: bool) -> logging.Formatter:
     # On use: it takes a tenth of a second to load.
     import structlog
 
     renderer: Any = structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
     if not is_json:
         renderer = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
+            colors=colors, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
         )
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[_fields_of_record],
@@ -88,7 +89,8 @@ def _formatter(*, is_json: bool) -> logging.Formatter:
 def _fields_of_record(_logger: Any, _method: str, fields: Fields) -> Fields:
     """Return what a record says, in the order in which it is read."""
     record: logging.LogRecord = fields["_record"]
-    text, more = redacted(record.getMessage()), {}
+    # Not the message of the record: structlog has put its arguments in and taken them away.
+    text, more = one_line(str(fields["event"])), {}
     if isinstance(record.msg, Event):
         text, more = record.msg.name, record.msg.fields
     at = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")

@@ -243,3 +243,30 @@ def test_an_error_before_the_first_row_is_a_problem(large, serve, monkeypatch):
     monkeypatch.setattr(pages, "chunks_of", broken)
     answer = serve(large).get(rows_path(), params={"format": "arrow"})
     assert (answer.status_code, answer.json()["title"]) == (500, "CorruptSegment")
+
+
+def test_an_answer_from_memory_says_the_newest_version(lake, serve):
+    client = serve(lake)
+    parameters = {"limit": 4}
+    first = client.get(rows_path(), params=parameters)
+    lake.save("binance:trades:ETH/USDT", trades([START]))
+    again = client.get(rows_path(), params=parameters)
+    assert again.headers["etag"] == first.headers["etag"]
+    assert again.json()["data"] == first.json()["data"]
+    assert again.json()["version"] == lake.engine.catalog.version() == first.json()["version"] + 1
+    # Its cursor goes on in that version, too.
+    rest = client.get(rows_path(), params={"limit": 100, "cursor": again.json()["next"]}).json()
+    assert (rest["rows"], rest["version"]) == (7, lake.engine.catalog.version())
+
+
+def test_answers_are_kept_up_to_their_budget():
+    from ticklake.interfaces.api.answer_cache import AnswerCache
+
+    answers = AnswerCache(80)
+    for number in range(20):
+        answers.add(str(number), number, 10)
+        assert answers.size <= 80
+    assert answers.get("19") == 19
+    assert answers.get("0") is None
+    answers.add("large", 1, 11)
+    assert answers.get("large") is None

@@ -15,7 +15,7 @@ from ticklake.core.csv_safety import escape_formulas
 from ticklake.errors import BadInput
 from ticklake.interfaces.schema import frame_text
 
-__all__ = ["Format", "Layout", "Shape", "Times", "encoded", "format_of", "rows_json"]
+__all__ = ["Format", "Layout", "Shape", "Times", "data_json", "encoded", "envelope", "format_of"]
 
 
 class Format(StrEnum):
@@ -126,16 +126,21 @@ def _weight(parameters: Iterable[str]) -> float:
     return 1.0
 
 
-def rows_json(rows: pl.DataFrame, facts: Mapping[str, Any], shape: Shape = Shape()) -> bytes:
-    """Return rows as JSON: an object of *facts*, with the list of rows, or the object of columns, as ``data``."""
-    head = json.dumps({"rows": rows.height, **facts})
+def data_json(rows: pl.DataFrame, shape: Shape) -> bytes:
+    """Return rows as JSON: a list of objects, or an object of columns."""
     text = shape.text(rows)
     # Polars writes the rows: a dictionary for each row takes ten times as long.
     if shape.layout is Layout.COLUMNS:
         columns = text.select(pl.all().implode()).write_json()
         # The one row of that frame, without the list around it.
-        return f'{head[:-1]}, "data": {columns[1:-1]}}}'.encode()
-    return f'{head[:-1]}, "data": {text.write_json()}}}'.encode()
+        return columns[1:-1].encode()
+    return text.write_json().encode()
+
+
+def envelope(data: bytes, facts: Mapping[str, Any]) -> bytes:
+    """Return an object of *facts*, with what :func:`data_json` returned as ``data``."""
+    head = json.dumps(facts)
+    return b"".join((head[:-1].encode(), b', "data": ', data, b"}"))
 
 
 def encoded(empty: pl.DataFrame, frames: Iterable[pl.DataFrame], shape: Shape) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -12,7 +13,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.process_collector import ProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ticklake.config import ServerSettings
 from ticklake.core.redact import redacted
+from ticklake.interfaces.api.shared import SHARED_FOLDER, SharedSamples
 from ticklake.interfaces.metrics import LakeMetrics
 from ticklake.lake import Lake
 from ticklake.log import Log
@@ -30,8 +33,6 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"})
 _NO_ROUTE = "none"
 """The route of what has none: addresses that strangers try must not each make a series of their own."""
-_SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable with which prometheus_client is told where processes add up their figures."""
 
 
 class HttpMetrics:
@@ -46,7 +47,7 @@ class HttpMetrics:
         self.in_flight = Gauge(in_flight, text[in_flight], registry=own, multiprocess_mode="livesum")
         self.bytes = Counter(size, text[size], ["route"], registry=own)
         self._registry = own
-        if os.environ.get(_SHARED_FOLDER):
+        if os.environ.get(SHARED_FOLDER):
             self._registry = CollectorRegistry()
             MultiProcessCollector(self._registry)  # type: ignore[no-untyped-call]
         else:
@@ -62,7 +63,10 @@ class ServerMetrics:
 
     def __init__(self, lake: Lake) -> None:
         self.http = HttpMetrics()
-        self._of_lake = LakeMetrics(lake)
+        of_processes = None
+        if folder := os.environ.get(SHARED_FOLDER):
+            of_processes = SharedSamples(lake, Path(folder)).total
+        self._of_lake = LakeMetrics(lake, of_processes)
 
     def text(self) -> str:
         """Return all figures in Prometheus' text format."""
@@ -75,17 +79,19 @@ class Observed:
 
     Parameters
     ----------
-    slow
-        A request that takes more seconds is logged with a warning.
+    options
+        Which requests are logged, and how slow one is that is logged with a warning.
     prefix
         What the addresses of the API begin with.
     """
 
-    def __init__(self, app: ASGIApp, metrics: HttpMetrics, slow: float, prefix: str) -> None:
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics, options: ServerSettings, prefix: str) -> None:
         self._app = app
         self._prefix = prefix
         self._metrics = metrics
-        self._slow = slow
+        self._slow = options.slow
+        # Of warnings nothing is left out.
+        self._log_all = options.log_requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
@@ -119,7 +125,7 @@ class Observed:
             level, event = logging.WARNING, "slow request"
         elif answer.status >= 500:
             level = logging.WARNING
-        if _LOG.is_on(level):
+        if (self._log_all or level > logging.INFO) and _LOG.is_on(level):
             _LOG.at(level, event, **_said(scope, answer, method, seconds))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ from ticklake.core.cursor import Cursor
 from ticklake.core.dataset import Dataset
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput
-from ticklake.interfaces.api.formats import Format, Layout, Shape, Times, encoded, format_of, rows_json
+from ticklake.interfaces.api.formats import Format, Layout, Shape, Times, data_json, encoded, envelope, format_of
 from ticklake.interfaces.api.reading import Pinned
 from ticklake.interfaces.api.server import Server, server_of
 from ticklake.query.derive import made_of
@@ -165,11 +165,49 @@ def _begin(
     tag = _tag(engine, wanted, state, (limit, narrowed, shape))
     if is_known(tag, seen):
         return Begun(304, {"ETag": tag, **_CACHING})
+    written: _Written | None = server.answers.get(tag)
+    if written is not None:
+        # Nothing of it changed since: it is what the newest version has.
+        return written.answer(tag, version or newest, word, wanted, shape)
     stored = _read(engine, wanted, narrowed, limit, version, after)
     if stored.version != newest:
         word = _condition_then(server, wanted, stored)
-    facts = _facts(wanted, stored, word)
-    return begun(stored.empty, stored.frames, stored.rows, facts, shape, {"ETag": tag})
+    if stored.rows > _WHOLE and shape.format is not Format.JSON:
+        facts = _facts(wanted, stored.next, stored.version, word)
+        return begun(stored.empty, stored.frames, stored.rows, facts, shape, {"ETag": tag})
+    written = _Written.of(stored, shape)
+    # If somebody committed since the tag was made, the answer belongs to the next one.
+    if stored.version in (version, newest):
+        server.answers.add(tag, written, len(written.body))
+    return written.answer(tag, stored.version, word, wanted, shape)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Rows as they are sent, without what differs from version to version."""
+
+    rows: int
+    next: Cursor | None
+    body: bytes
+
+    @classmethod
+    def of(cls, stored: StoredRows, shape: Shape) -> _Written:
+        """Write rows that are not too many to be sent as a whole."""
+        if shape.format is Format.JSON:
+            return cls(stored.rows, stored.next, data_json(_whole(stored.frames), shape))
+        return cls(stored.rows, stored.next, b"".join(encoded(stored.empty, stored.frames, shape)))
+
+    def answer(self, tag: str, version: int, word: Condition, wanted: RowsRequest, shape: Shape) -> Begun:
+        """Return the answer that has them."""
+        following = self.next
+        if following is not None:
+            following = replace(following, version=version)
+        facts = {"rows": self.rows, **_facts(wanted, following, version, word)}
+        headers = {**_CACHING, "ETag": tag, **_fact_headers(facts)}
+        body = self.body
+        if shape.format is Format.JSON:
+            body = envelope(body, facts)
+        return Begun(headers=headers, body=body)
 
 
 def _read(
@@ -208,9 +246,8 @@ def begun(
     """
     sent = {**_CACHING, **(headers or {}), **_fact_headers({"rows": rows, **facts})}
     if shape.format is Format.JSON:
-        listed = list(frames)
-        whole = pl.concat([empty, *listed])
-        return Begun(headers=sent, body=rows_json(whole, facts, shape))
+        whole = _whole(frames)
+        return Begun(headers=sent, body=envelope(data_json(whole, shape), {"rows": whole.height, **facts}))
     pieces = encoded(empty, frames, shape)
     if rows is not None and rows <= _WHOLE:
         return Begun(headers=sent, body=b"".join(pieces))
@@ -239,15 +276,23 @@ async def _pieces(server: Server, first: bytes, rest: Iterator[bytes]) -> AsyncI
         yield piece
 
 
-def _facts(wanted: RowsRequest, stored: StoredRows, word: Condition) -> dict[str, Any]:
+def _whole(frames: Iterator[pl.DataFrame]) -> pl.DataFrame:
+    """Return frames, of which there is one at least, as one."""
+    listed = list(frames)
+    if len(listed) == 1:
+        return listed[0]
+    return pl.concat(listed)
+
+
+def _facts(wanted: RowsRequest, following: Cursor | None, version: int, word: Condition) -> dict[str, Any]:
     """Return what a client must know of rows, in the order of the envelope."""
-    following = None
-    if stored.next is not None:
-        following = str(stored.next)
+    text = None
+    if following is not None:
+        text = str(following)
     return {
-        "complete": stored.next is None,
-        "next": following,
-        "version": stored.version,
+        "complete": following is None,
+        "next": text,
+        "version": version,
         "condition": word.value,
         "datasets": list(map(str, wanted.datasets)),
     }
