@@ -151,6 +151,8 @@ QUESTIONS = [
     _q("datasets", "eth"),
     _q("inventory"),
     _q("inventory", "trades"),
+    _q("sql", "select symbol, max(high) as high, count(*) as n, min(ts) as ts from ohlcv group by symbol order by 1"),
+    _q("sql", "select * from trades where symbol = ? order by ts limit 3", ["BTC/USDT"]),
     _q("last_timestamp", TRADES),
     _q("missing_intervals", BARS),
     _q("missing_intervals", BARS, text(0), text(HOUR)),
@@ -191,5 +193,6 @@ QUESTIONS = [
     _q("panel", "binance", "DOGE/*", "1m"),
     _q("features.read", "nothing", "v1"),
     _q("iterate", BARS, by="nothing"),
+    _q("sql", "select nothing from ohlcv"),
     _q("at", 10**6),
 ]
