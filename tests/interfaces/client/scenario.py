@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -77,17 +76,19 @@ class Question(NamedTuple):
     """A verb that reads, how it is called, and what of its answer is compared."""
 
     verb: str
-    ask: Callable[[Any], Any]
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+
+    def ask(self, lake: Any) -> Any:
+        """Put it to a lake."""
+        method = lake
+        for name in self.verb.split("."):
+            method = getattr(method, name)
+        return method(*self.arguments, **self.options)
 
 
 def _q(verb: str, *arguments: Any, **options: Any) -> Question:
-    def ask(lake: Any) -> Any:
-        method = lake
-        for name in verb.split("."):
-            method = getattr(method, name)
-        return method(*arguments, **options)
-
-    return Question(verb, ask)
+    return Question(verb, arguments, options)
 
 
 BTC = ("binance", "BTC/USDT")
