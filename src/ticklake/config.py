@@ -269,6 +269,13 @@ class ServerSettings(BaseModel):
     threads: int = Field(
         4, ge=1, le=64, description="Requests that are answered at the same time; more make all of them slower."
     )
+    processes: int = Field(1, ge=1, le=64, description="Processes that answer requests, each with so many threads.")
+    slow: float = Field(1.0, ge=0, description="A request that takes more seconds is logged as slow.")
+    shutdown_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="Within so many seconds the server has ended after SIGTERM; what is left undone goes on later.",
+    )
     require_token: bool | None = Field(
         None,
         description="Whether each request needs a token. By default it does on a public address, or once the lake has one.",
@@ -302,9 +309,11 @@ class ServerSettings(BaseModel):
         None, description="The folder below which exports and backups that are asked for over HTTP are written."
     )
 
-    def at(self, host: str | None, port: int | None, require_token: bool | None = None) -> ServerSettings:
+    def at(
+        self, host: str | None, port: int | None, require_token: bool | None = None, processes: int | None = None
+    ) -> ServerSettings:
         """Return the same settings at another address, where one is given."""
-        given = {"host": host, "port": port, "require_token": require_token}
+        given = {"host": host, "port": port, "require_token": require_token, "processes": processes}
         return self.model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
@@ -337,7 +346,6 @@ class LogSettings(BaseModel):
         "auto", description="Lines of JSON, or text; auto is text on a terminal, else JSON."
     )
     file: str | None = Field(None, description="The file that is appended to, instead of standard error.")
-    slow: float = Field(1.0, ge=0, description="A request that takes more seconds is logged as slow.")
 
     @property
     def is_wanted(self) -> bool:

@@ -31,6 +31,7 @@
     │   └── ReadOnlyLake
     ├── CatalogError               what is true
     │   ├── CatalogTooNew          written by a newer Ticklake
+    │   ├── VersionGone            a version of the lake that vacuum has removed, or its history
     │   ├── CatalogDamaged
     │   ├── CatalogOutdated        older than what was acknowledged: commits are missing
     │   ├── CatalogBusy            retriable: another process held it too long
@@ -98,6 +99,7 @@ __all__ = [
     "UnknownSymbol",
     "UnknownTimeframe",
     "Unsupported",
+    "VersionGone",
     "WriteFailed",
 ]
 
@@ -239,6 +241,10 @@ class CatalogError(TicklakeError):
 
 class CatalogTooNew(CatalogError):
     """The catalog was written by a newer Ticklake."""
+
+
+class VersionGone(CatalogError):
+    """The version of the lake, or its history, was removed by vacuum."""
 
 
 class CatalogDamaged(CatalogError):

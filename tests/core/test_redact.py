@@ -24,6 +24,7 @@ SECRETS = [
     "ws://127.0.0.1:8470/api/v1/subscribe?token=S3cr3tS3cr3t",
     "TICKLAKE_EXCHANGES__BINANCE__API_SECRET=S3cr3tS3cr3t",
     "password='S3cr3t S3cr3t'",
+    "a token of ours: tl_S3cr3tS3cr3tS3cr3tS3cr3tS3cr3t",
 ]
 
 

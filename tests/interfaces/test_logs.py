@@ -89,6 +89,7 @@ def test_a_signed_address_of_ccxt_never_reaches_the_log(logged):
     Log("sources").error("call failed", failure=raised.value, reason=raised.value)
     logging.getLogger("ticklake").warning("asked %s with token=S3cr3t", url)
     first, second = lines()
+    assert second["event"] == f"asked {url.replace('S3cr3t', '***')} with token=***"
     assert "ExchangeNotAvailable: binance GET https://api.binance.com/sapi/v1/x" in first["exception"]
     assert "S3cr3t" not in json.dumps([first, second])
 

@@ -18,7 +18,7 @@ from ticklake.catalog.checksums import intact, with_check
 from ticklake.catalog.upsert import insert_or_replace
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.span import Span
-from ticklake.errors import CatalogDamaged, CatalogError
+from ticklake.errors import CatalogDamaged, VersionGone
 
 __all__ = ["Replaced", "coverage_at", "log_coverage", "read_coverage", "refuse_forgotten", "trim_coverage_log"]
 
@@ -73,12 +73,12 @@ def coverage_at(
 
     Raises
     ------
-    CatalogError
+    VersionGone
         If the log does not reach back so far.
     """
     refuse_forgotten(connection, version)
     if _since(connection) is None and newest.pieces and not is_newest:
-        raise CatalogError(
+        raise VersionGone(
             f"what was covered in version {version} is not known: an older ticklake wrote it and kept none"
         )
     later = select(intact(_META.c.value)).where(
@@ -100,12 +100,12 @@ def refuse_forgotten(connection: Connection, version: int) -> None:
 
     Raises
     ------
-    CatalogError
+    VersionGone
         If the history of *version* was removed.
     """
     since = _since(connection)
     if since is not None and version < since:
-        raise CatalogError(
+        raise VersionGone(
             f"what was covered in version {version} is no longer known: it was vacuumed or lost with a damaged "
             f"catalog, and history is kept from version {since} on"
         )

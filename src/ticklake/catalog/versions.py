@@ -7,7 +7,7 @@ from sqlalchemy import Connection, func, select
 from ticklake.catalog import schema
 from ticklake.catalog.checksums import intact
 from ticklake.catalog.upsert import insert_or_replace
-from ticklake.errors import CatalogError
+from ticklake.errors import VersionGone
 
 __all__ = ["NEWEST", "newest_version", "oldest_version", "refuse_vacuumed", "set_oldest_version"]
 
@@ -37,8 +37,8 @@ def refuse_vacuumed(connection: Connection, version: int | None) -> None:
 
     Raises
     ------
-    CatalogError
+    VersionGone
         If *version* was vacuumed.
     """
     if version is not None and version < (oldest := oldest_version(connection)):
-        raise CatalogError(f"version {version} was vacuumed: the oldest that can be read is {oldest}")
+        raise VersionGone(f"version {version} was vacuumed: the oldest that can be read is {oldest}")

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["configure_logs"]
 
-_LOGGERS = ("ticklake", "uvicorn.error", "py.warnings")
-"""Whose records are written: ours, those of the server, and Python's warnings."""
+_LOGGERS = {"ticklake": logging.DEBUG, "uvicorn.error": logging.WARNING, "py.warnings": logging.WARNING}
+"""Whose records are written, and their least level: ours, those of uvicorn (whose start and end we tell ourselves), Python's warnings."""
 Fields = MutableMapping[str, Any]
 
 
@@ -43,13 +43,14 @@ def configure_logs(options: LogSettings, *, warnings: bool = False) -> None:
     handler = _handler(options)
     handler.setFormatter(_formatter(is_json=_is_json(options)))
     logging.captureWarnings(warnings)
-    for name in _LOGGERS:
+    level = logging.getLevelNamesMapping()[options.level.upper()]
+    for name, least in _LOGGERS.items():
         logger = logging.getLogger(name)
         for old in list(logger.handlers):
             logger.removeHandler(old)
             old.close()
         logger.addHandler(handler)
-        logger.setLevel(options.level.upper())
+        logger.setLevel(max(level, least))
         logger.propagate = False
 
 
@@ -88,7 +89,8 @@ def _formatter(*, is_json: bool) -> logging.Formatter:
 def _fields_of_record(_logger: Any, _method: str, fields: Fields) -> Fields:
     """Return what a record says, in the order in which it is read."""
     record: logging.LogRecord = fields["_record"]
-    text, more = redacted(record.getMessage()), {}
+    # Not the message of the record: structlog has put its arguments in and taken them away.
+    text, more = redacted(str(fields["event"])), {}
     if isinstance(record.msg, Event):
         text, more = record.msg.name, record.msg.fields
     at = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")

@@ -18,7 +18,7 @@ from ticklake.log import Log
 if TYPE_CHECKING:
     from ticklake.lake import Lake
 
-__all__ = ["LAKE_METRICS", "LakeMetrics", "process_samples"]
+__all__ = ["LAKE_METRICS", "LakeMetrics", "Samples", "process_samples"]
 
 _LOG = Log("metrics")
 Samples = dict[str, list[Sample]]

@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +69,15 @@ class Worker:
     def stop(self) -> None:
         """Finish the current page, give the job back, and take no more."""
         self.stopping.set()
+
+    def abandon(self) -> None:
+        """Give the jobs back that still run, because this process ends before they do: another worker takes them at once.
+
+        What they would commit from now on is refused.
+        """
+        for shift in tuple(self._shifts.values()):
+            with suppress(TicklakeError):
+                self.queue.give_back(shift.job, "its worker ended before it did", 0)
 
     def run(self, *, once: bool = False) -> int:
         """Run jobs until stopped, with *once* until none is due, and return how many were taken."""
@@ -215,7 +224,7 @@ class _Shift:
 
     def __init__(self, queue: JobQueue, job: Job, stopping: threading.Event) -> None:
         self._queue = queue
-        self._job = job
+        self.job = job
         self._stopping = stopping
         self._lost = self._cancelled = False
         self._held_datasets = set[str]()
@@ -233,7 +242,7 @@ class _Shift:
 
     def hold(self, datasets: Sequence[str]) -> None:
         """Let no other job work on these datasets."""
-        self._queue.hold(self._job, datasets)
+        self._queue.hold(self.job, datasets)
         self._held_datasets |= set(datasets)
 
     def check(self, done: float | None = None) -> None:
@@ -242,16 +251,16 @@ class _Shift:
             self._last_beat = time.monotonic()
             self.beat(done)
         if self._lost:
-            raise LeaseLost(f"job {self._job.id} was taken over by another worker")
+            raise LeaseLost(f"job {self.job.id} was taken over by another worker")
         if self._cancelled:
-            raise Cancelled(f"job {self._job.id} was cancelled; what it committed is kept")
+            raise Cancelled(f"job {self.job.id} was cancelled; what it committed is kept")
         if self._stopping.is_set():
             raise Cancelled("its worker was told to stop; it goes on from there")
 
     def beat(self, done: float | None = None) -> None:
         """Extend the lease and store the progress; remember whether the job was cancelled or its lease is lost."""
         try:
-            self._cancelled |= self._queue.beat(self._job, done)
+            self._cancelled |= self._queue.beat(self.job, done)
         except LeaseLost:
             # The heartbeat's thread must not raise: the work itself raises at its next check.
             self._lost = True

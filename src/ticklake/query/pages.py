@@ -97,7 +97,8 @@ class _Part:
 
     def shown(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return the columns that are wanted."""
-        rows = rows.select(self.names)
+        if rows.columns != self.names:
+            rows = rows.select(self.names)
         if self.is_named:
             rows = rows.insert_column(0, pl.lit(str(self.view.dataset.symbol)).alias(SYMBOL))
         return rows
@@ -182,7 +183,10 @@ def _first_rows(part: _Part, limit: int, cursor: Cursor | None) -> pl.DataFrame:
             break
     if not frames:
         return part.view.kind.empty()
-    return pl.concat(frames).slice(skip, limit + 1)
+    rows_of_all = frames[0]
+    if len(frames) > 1:
+        rows_of_all = pl.concat(frames)
+    return rows_of_all.slice(skip, limit + 1)
 
 
 def _cursor(request: RowsRequest, version: int, place: int, rows: pl.DataFrame, before: Cursor | None) -> Cursor:

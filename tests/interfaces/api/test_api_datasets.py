@@ -60,3 +60,11 @@ def test_errors_are_problems_in_plain_words(lake, serve, path, status, title, wo
     told = answer.json()
     assert (answer.status_code, told["status"], told["title"]) == (status, status, title)
     assert words in told["detail"]
+
+
+def test_a_version_that_was_vacuumed_is_gone(lake, serve):
+    first = lake.engine.catalog.version()
+    lake.delete(BARS, "2024-01-01", "2024-01-02")
+    lake.vacuum("0s")
+    answer = serve(lake).get(f"/datasets/{BARS}/rows", params={"version": first})
+    assert (answer.status_code, answer.json()["title"]) == (410, "VersionGone")

@@ -86,7 +86,7 @@ def test_a_scrape_has_every_metric_once_and_counts_requests_by_route(lake, serve
     assert found[f'ticklake_http_request_seconds_bucket{{le="+Inf",route="{route}"}}'] == "2.0"
 
 
-def test_a_lake_that_cannot_be_read_is_a_metric(lake, serve):
+def test_a_lake_that_cannot_be_read_is_a_metric(lake, serve, monkeypatch):
     client = serve(lake)
     # Who may read metrics is known for some seconds.
     client.get("/datasets")
@@ -110,16 +110,27 @@ def test_each_request_is_a_line_of_the_log_without_its_secrets(lake, serve, capl
     assert "S3cr3t" not in record.getMessage()
 
 
-def test_a_slow_request_is_a_warning(lake, caplog):
-    from fastapi.testclient import TestClient
-
-    from ticklake.config import LogSettings
-    from ticklake.interfaces.api.app import make_app
-
-    app = make_app(lake, log=LogSettings(slow=0))
-    with caplog.at_level(logging.WARNING, "ticklake.requests"), TestClient(app) as client:
-        client.get("/api/v1/datasets")
+def test_a_slow_request_is_a_warning(lake, serve, caplog):
+    client = serve(lake, slow=0)
+    with caplog.at_level(logging.WARNING, "ticklake.requests"):
+        client.get("/datasets")
     assert [record.msg.name for record in caplog.records] == ["slow request"]
+
+
+def test_damage_that_a_request_meets_is_logged_with_its_place(lake, serve, caplog):
+    lake.compact()
+    lake.save("x:ohlcv:1m:BTC/USDT", bars(3, 5_000))
+    [path, *_] = (lake.root / "ohlcv").rglob("*.parquet")
+    path.write_bytes(b"damaged" * 100)
+    client = serve(lake)
+    with caplog.at_level(logging.ERROR, "ticklake.api"):
+        answer = client.get(f"/datasets/{BTC}/rows")
+    assert answer.status_code == 500
+    assert str(lake.root) not in answer.text
+    [record] = caplog.records
+    assert (record.msg.name, record.msg.fields["method"]) == ("request failed", "GET")
+    assert path.name in record.msg.fields["reason"]
+    assert record.exc_info
 
 
 def test_a_defect_is_logged_with_its_traceback_and_answered_without(lake, serve, caplog, monkeypatch):

@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from ticklake.app import tool
-from ticklake.config import LogSettings, ServerSettings
+from ticklake.config import ServerSettings
 from ticklake.interfaces.api.gate import Gate
 from ticklake.interfaces.api.observe import Observed
 from ticklake.interfaces.api.openapi import document, operation_id
@@ -72,7 +72,7 @@ _ROUTERS = (
 _ROOT_ROUTERS = (session.router, health.open_router, health.metrics_router)
 
 
-def make_app(lake: Lake, options: ServerSettings | None = None, log: LogSettings | None = None) -> FastAPI:
+def make_app(lake: Lake, options: ServerSettings | None = None) -> FastAPI:
     """Return the application that serves a lake; who makes it closes the lake."""
     app = _Guarded(
         title="Ticklake",
@@ -86,7 +86,6 @@ def make_app(lake: Lake, options: ServerSettings | None = None, log: LogSettings
         generate_unique_id_function=operation_id,
     )
     app.state.server = Server(lake, options or ServerSettings())
-    app.state.slow = (log or LogSettings()).slow
     add_problems(app)
     for router in _ROUTERS:
         app.include_router(router, prefix=PREFIX)
@@ -104,7 +103,7 @@ class _Guarded(FastAPI):
         """Put the gate around all else, and around it what logs requests."""
         server: Server = self.state.server
         gate: ASGIApp = Gate(super().build_middleware_stack(), server.options, server.callers, server.audit)
-        gate = Observed(gate, metrics=server.metrics.http, slow=self.state.slow, prefix=PREFIX)
+        gate = Observed(gate, metrics=server.metrics.http, slow=server.options.slow, prefix=PREFIX)
         if not server.options.allowed_origins:
             return gate
         return CORSMiddleware(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
@@ -12,6 +11,7 @@ from dataclasses import replace
 from ticklake.catalog.audit_log import AuditLog
 from ticklake.core.audit_log import AuditEntry
 from ticklake.errors import TicklakeError
+from ticklake.log import Log
 
 __all__ = ["AuditWriter"]
 
@@ -20,7 +20,7 @@ _MOST_WAITING = 10_000
 _MOST_AT_ONCE = 500
 _PAUSE = 0.05
 """Seconds after queries and refusals in which more come together: those that are alike are one entry."""
-_log = logging.getLogger("ticklake.api")
+_LOG = Log("api")
 
 
 class AuditWriter:
@@ -86,7 +86,7 @@ class AuditWriter:
         try:
             self._audit_log.add(entries)
         except TicklakeError as error:
-            _log.error("the audit log cannot be written (%s): %s", error, entries)
+            _LOG.error("the audit log cannot be written", reason=error, entries=entries)
 
 
 def together(entries: list[AuditEntry]) -> list[AuditEntry]:

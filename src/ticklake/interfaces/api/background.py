@@ -81,9 +81,14 @@ class Background:
         """Let each job finish its page and go back into the queue, and wait for that."""
         with self._lock:
             self._is_closed = True
-            tasks, self._tasks = self._tasks, []
+            tasks = list(self._tasks)
         for task in tasks:
             task.worker.stop()
         for task in tasks:
             with suppress(RuntimeError):  # it was not started
                 task.thread.join()
+
+    def abandon(self) -> None:
+        """Give the jobs back that still run, because this process ends before they do."""
+        for task in tuple(self._tasks):
+            task.worker.abandon()

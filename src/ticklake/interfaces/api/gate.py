@@ -7,7 +7,6 @@ log. It is plain ASGI, as WebSockets pass it, too, and as it costs every request
 from __future__ import annotations
 
 import hmac
-import logging
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -31,6 +30,7 @@ from ticklake.interfaces.api.head import CSRF_HEADER, LOGIN, Head, Refused, chec
 from ticklake.interfaces.api.live import WhileAllowed
 from ticklake.interfaces.api.problems import problem, problem_of
 from ticklake.interfaces.api.protection import ProtectedAnswer, protected_headers
+from ticklake.log import Log
 
 __all__ = ["Gate"]
 
@@ -38,7 +38,7 @@ _LARGEST_SIGN_IN = 8192
 """Bytes of a body that anybody may send."""
 _OF_NOBODY = frozenset({"/health", "/health/ready"})
 """Addresses that anyone may ask, whoever it is."""
-_log = logging.getLogger("ticklake.api")
+_LOG = Log("api")
 
 
 class Gate:
@@ -84,7 +84,7 @@ class Gate:
             await self._refuse(scope, receive, send, head, known, problem_of(error), str(error))
         except TicklakeError as error:
             # Its text names the catalog's file, which is nobody's business who is not known.
-            _log.error("who sent a request could not be found out: %s", error)
+            _LOG.error("who sent a request could not be found out", reason=error)
             answer = problem(
                 503, type(error).__name__, "the server cannot tell who calls: its log says why", retriable=True
             )

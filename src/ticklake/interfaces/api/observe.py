@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -13,6 +14,7 @@ from prometheus_client.process_collector import ProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ticklake.core.redact import redacted
+from ticklake.interfaces.api.shared import SHARED_FOLDER, SharedSamples
 from ticklake.interfaces.metrics import LakeMetrics
 from ticklake.lake import Lake
 from ticklake.log import Log
@@ -30,8 +32,6 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"})
 _NO_ROUTE = "none"
 """The route of what has none: addresses that strangers try must not each make a series of their own."""
-_SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable with which prometheus_client is told where processes add up their figures."""
 
 
 class HttpMetrics:
@@ -46,7 +46,7 @@ class HttpMetrics:
         self.in_flight = Gauge(in_flight, text[in_flight], registry=own, multiprocess_mode="livesum")
         self.bytes = Counter(size, text[size], ["route"], registry=own)
         self._registry = own
-        if os.environ.get(_SHARED_FOLDER):
+        if os.environ.get(SHARED_FOLDER):
             self._registry = CollectorRegistry()
             MultiProcessCollector(self._registry)  # type: ignore[no-untyped-call]
         else:
@@ -62,7 +62,10 @@ class ServerMetrics:
 
     def __init__(self, lake: Lake) -> None:
         self.http = HttpMetrics()
-        self._of_lake = LakeMetrics(lake)
+        of_processes = None
+        if folder := os.environ.get(SHARED_FOLDER):
+            of_processes = SharedSamples(lake, Path(folder)).total
+        self._of_lake = LakeMetrics(lake, of_processes)
 
     def text(self) -> str:
         """Return all figures in Prometheus' text format."""

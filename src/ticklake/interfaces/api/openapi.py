@@ -51,7 +51,7 @@ _PROBLEMS_OF_WORK = {
     408: "The body came too slowly.",
     409: "It contradicts what is there by now.",
     413: "The body is too large.",
-    415: "The body is of a type that this does not take.",
+    415: "The body is of a kind that is not taken.",
     502: "The exchange answered with an error.",
     507: "The disk is full.",
 }

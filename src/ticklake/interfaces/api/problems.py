@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from ticklake import errors
 from ticklake.interfaces.api.server import server_of
+from ticklake.log import Log
 
 __all__ = ["PROBLEM", "STATUS", "Problem", "add_problems", "problem", "problem_of", "status_of"]
 
@@ -37,6 +37,7 @@ STATUS: dict[type[errors.TicklakeError], int] = {
     errors.DiskAlmostFull: 507,
     errors.ReadOnlyLake: 409,
     errors.CatalogBusy: 503,
+    errors.VersionGone: 410,
     errors.Conflict: 409,
     errors.LeaseHeld: 409,
     errors.LeaseLost: 409,
@@ -46,7 +47,7 @@ STATUS: dict[type[errors.TicklakeError], int] = {
 """The status of an error: that of its own class, else of the nearest class above; of others 500."""
 _RETRY_AFTER = "5"
 """Seconds that a client is asked to wait when the answer says to come back."""
-_log = logging.getLogger("ticklake.api")
+_LOG = Log("api")
 
 
 class Problem(BaseModel):
@@ -102,6 +103,9 @@ def problem(
 
 async def _of_ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, errors.TicklakeError)  # noqa: S101 - the handler is registered for them alone
+    if status_of(error) == 500:
+        # One that the caller cannot do anything about, like a damaged file.
+        _LOG.error("request failed", failure=error, method=request.method, path=request.url.path, reason=error)
     detail = _without_paths(str(error), request)
     return problem_of(error, detail)
 

@@ -209,7 +209,9 @@ def begun(
     sent = {**_CACHING, **(headers or {}), **_fact_headers({"rows": rows, **facts})}
     if shape.format is Format.JSON:
         listed = list(frames)
-        whole = pl.concat([empty, *listed])
+        whole = listed[0]
+        if len(listed) > 1:
+            whole = pl.concat(listed)
         return Begun(headers=sent, body=rows_json(whole, facts, shape))
     pieces = encoded(empty, frames, shape)
     if rows is not None and rows <= _WHOLE:

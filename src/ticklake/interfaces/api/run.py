@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import uvicorn
 from fastapi import FastAPI
@@ -13,45 +16,153 @@ from ticklake.config import ServerSettings
 from ticklake.errors import BadInput
 from ticklake.interfaces.api.app import make_app
 from ticklake.interfaces.api.callers import check_public
+from ticklake.interfaces.api.ending import Ending
+from ticklake.interfaces.api.processes import Processes, end_with_parent, socket_of
 from ticklake.interfaces.api.protocol import connection_with
+from ticklake.interfaces.api.server import Server
+from ticklake.interfaces.api.shared import published
+from ticklake.interfaces.collection import Collection
 from ticklake.lake import Lake
+from ticklake.log import Log
 
-__all__ = ["HttpServer", "listen", "run_server"]
+__all__ = ["HttpServer", "listen", "run_processes", "run_server", "socket_of"]
+
+_LOG = Log("server")
+_WAITING = 2048
+"""Connections that wait until a process takes them."""
+_LATER = 2.0
+"""Seconds more that the process has that waits for the others."""
 
 _KEEP_ALIVE = 15
 """Seconds until a connection without requests is ended."""
 _LARGEST_MESSAGE = 64 * 1024
 """Bytes of a message that a client sends over a WebSocket: these are subscriptions."""
-_LONGEST_END = 30
-"""Seconds for which requests that were begun are waited for at the end."""
 
 
-def run_server(lake: Lake, options: ServerSettings, on_ready: Callable[[str], None]) -> None:
+def run_server(
+    lake: Lake,
+    options: ServerSettings,
+    on_ready: Callable[[str], None],
+    *,
+    collection: Collection | None = None,
+    listening: socket.socket | None = None,
+) -> None:
     """Serve a lake until SIGTERM or Ctrl-C; requests that were begun are answered first.
+
+    Parameters
+    ----------
+    collection
+        Collects beside it, and ends with it.
+    listening
+        The socket, if this is one of several processes: then it ends with the one that started it, too.
 
     Raises
     ------
     BadInput
         If the address is in use, or other machines reach it and the lake has no valid token.
+    TicklakeError
+        With which the collection ended.
+    """
+    is_one_of_several = listening is not None
+    if listening is None:
+        check_public(lake, options)
+        listening = listen(options)
+    with listening:
+        server = HttpServer(make_app(lake, options), options)
+        ending = server.ending(collection)
+        # The lake is closed in here: that may take its time, too.
+        with ending.at_signals(), lake, published(lake), _collecting(collection, ending):
+            if is_one_of_several:
+                end_with_parent(ending.hurry)
+            on_ready(url_of(listening))
+            _LOG.info("server started", url=url_of(listening), collects=collection is not None)
+            server.run(sockets=[listening])
+    _LOG.info("server stopped")
+
+
+def run_processes(
+    lake: Lake,
+    options: ServerSettings,
+    on_ready: Callable[[str], None],
+    command: Sequence[str],
+    *,
+    collection: Collection | None = None,
+) -> int:
+    """Serve a lake by several processes, each started by *command*, and collect in this one; return the exit code.
+
+    Raises
+    ------
+    BadInput
+        If the address is in use, or other machines reach it and the lake has no valid token.
+    TicklakeError
+        With which the collection ended.
     """
     check_public(lake, options)
-    with listen(options) as listening:
-        server = HttpServer(make_app(lake, options), options)
-        on_ready(url_of(listening))
-        server.run(sockets=[listening])
+    with listen(options) as listening, TemporaryDirectory(prefix="ticklake-figures-") as folder:
+        listening.listen(_WAITING)
+        processes = Processes(command, options.processes, listening)
+        # The others end first, in the same time.
+        ending = Ending(options.shutdown_seconds + _LATER, processes.stop, _giving_up(collection, processes.kill))
+        with ending.at_signals(), lake, published(lake, folder), _collecting(collection, ending):
+            on_ready(url_of(listening))
+            said = {"processes": options.processes, "collects": collection is not None}
+            _LOG.info("server started", url=url_of(listening), **said)
+            processes.run(Path(folder))
+    _LOG.info("server stopped")
+    return processes.code
+
+
+@contextmanager
+def _collecting(collection: Collection | None, ending: Ending) -> Iterator[None]:
+    """Collect while the block runs; whichever of the two ends, the other one is to end, too."""
+    if collection is None:
+        yield
+        return
+    collection.start(lambda: ending.begin("the collection ended"))
+    try:
+        yield
+    finally:
+        collection.stop()
+        collection.join()
+
+
+def _giving_up(collection: Collection | None, last: Callable[[], object] = lambda: None) -> Callable[[], None]:
+    def give_up() -> None:
+        if collection is not None:
+            collection.abandon()
+        last()
+
+    return give_up
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn with our options, which also ends the clients that stay connected."""
+    """uvicorn with our options, which leaves signals to others, and ends the clients that stay connected."""
 
     def __init__(self, app: FastAPI, options: ServerSettings) -> None:
         super().__init__(_uvicorn_config(app, options))
-        self._app = app
+        self._server: Server = app.state.server
+
+    def ending(self, collection: Collection | None) -> Ending:
+        """Return what ends this server, and the collection beside it."""
+
+        def stop() -> None:
+            self._server.is_ending = self.should_exit = True
+            if collection is not None:
+                collection.stop()
+
+        return Ending(
+            self._server.options.shutdown_seconds, stop, _giving_up(collection, self._server.background.abandon)
+        )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End all connections, and what goes on in the application."""
-        self._app.state.server.end_clients()
+        self._server.end_clients()
         await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals as they are: the whole process ends in good order, of which requests are a part."""
+        yield
 
 
 def _uvicorn_config(app: FastAPI, options: ServerSettings) -> uvicorn.Config:
@@ -71,7 +182,8 @@ def _uvicorn_config(app: FastAPI, options: ServerSettings) -> uvicorn.Config:
         ws_max_size=_LARGEST_MESSAGE,
         # To compress rows on the event loop would keep all others waiting.
         ws_per_message_deflate=False,
-        timeout_graceful_shutdown=_LONGEST_END,
+        # Half of the time is for answers that were begun, the rest for what ends after them.
+        timeout_graceful_shutdown=max(int(options.shutdown_seconds / 2), 1),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ from ticklake.core.runs import Run
 from ticklake.core.streams import StreamStatus
 from ticklake.errors import CatalogError, NotFound, TicklakeError
 from ticklake.lake import Lake
+from ticklake.log import Log
 
 __all__ = ["Look", "Watch", "ended_since"]
 
-_log = logging.getLogger("ticklake.api")
+_LOG = Log("api")
 _NEWEST = 50
 """So many of the newest jobs and runs are looked at, beside the active ones."""
 _VERSIONS = 100
@@ -100,11 +100,11 @@ class Watch:
             look = await self._read(differences.look)
         except TicklakeError as error:
             # A busy catalog: the next look comes soon.
-            _log.info("could not look for what has changed: %s", error)
+            _LOG.info("could not look for what has changed", reason=error)
             return
-        except Exception:
+        except Exception as error:
             # Whatever it was, all clients would wait for ever if nobody looked again.
-            _log.exception("could not look for what has changed")
+            _LOG.error("could not look for what has changed", failure=error)
             return
         self._begun.set()
         for listener in self._listeners:

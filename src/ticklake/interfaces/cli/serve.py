@@ -1,20 +1,23 @@
-"""The command serve: the lake over HTTP."""
+"""The command serve: the lake over HTTP, and what is collected beside it."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ticklake.interfaces.cli import options as o
-from ticklake.interfaces.cli.output import errors
+from ticklake.interfaces.cli.output import errors, print_error
+
+if TYPE_CHECKING:
+    from ticklake.interfaces.collection import Collection
+    from ticklake.lake import Lake
 
 __all__ = ["serve"]
 
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on. [default: 127.0.0.1]")]
 Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="[default: 8470; 0 takes a free one]")]
-
-
 RequireToken = Annotated[
     bool | None,
     typer.Option(
@@ -22,23 +25,83 @@ RequireToken = Annotated[
         help="Whether each request needs a token. [default: once the lake has one]",
     ),
 ]
+Collect = Annotated[
+    bool,
+    typer.Option("--collect", help="Also make jobs of schedules, do jobs, and collect streams, as the daemon does."),
+]
+Workers = Annotated[int, typer.Option("--workers", min=1, max=64, help="With --collect: jobs that are done at a time.")]
+Processes = Annotated[
+    int | None, typer.Option("--processes", min=1, max=64, help="Processes that answer requests. [default: 1]")
+]
+Listening = Annotated[int | None, typer.Option("--listening", hidden=True, help="The number of an open socket.")]
 
 
 def serve(
-    host: Host = None, port: Port = None, require_token: RequireToken = None, lake_path: o.LakePath = None
+    host: Host = None,
+    port: Port = None,
+    require_token: RequireToken = None,
+    collect: Collect = False,
+    workers: Workers = 1,
+    processes: Processes = None,
+    listening: Listening = None,
+    lake_path: o.LakePath = None,
+    exchange_url: o.ExchangeUrl = None,
 ) -> None:
-    """Serve the lake over HTTP until interrupted."""
+    """Serve the lake over HTTP until interrupted.
+
+    SIGTERM or Ctrl-C lets it answer what was asked, commit what streams have received, and give jobs back; a second one ends it at once.
+    """
+    from ticklake.app import open_lake
     from ticklake.config import load_settings
     from ticklake.errors import MissingExtra
+    from ticklake.interfaces.logs import configure_logs
 
-    options = load_settings().server
+    settings = load_settings(exchange_url=exchange_url)
+    options = settings.server.at(host, port, require_token, processes)
     try:
-        from ticklake.interfaces.api.run import run_server
+        from ticklake.interfaces.api import run
     except ModuleNotFoundError as error:
         raise MissingExtra(f"{error.name} is not installed: pip install 'ticklake[server]'") from error
-    with o.opened(lake_path, create=True) as lake:
-        run_server(
-            lake,
-            options.at(host, port, require_token),
-            on_ready=lambda url: errors().print(f"serving {lake.root} at {url}"),
-        )
+    configure_logs(settings.log, warnings=True)
+    with open_lake(lake_path, create=True, settings=settings) as lake:
+        if listening is not None:
+            return run.run_server(lake, options, _say_nothing, listening=run.socket_of(listening))
+        collection = None
+        if collect:
+            collection = _collection(lake, workers)
+
+        def say(url: str) -> None:
+            errors().print(f"serving {lake.root} at {url}")
+
+        if options.processes == 1:
+            return run.run_server(lake, options, say, collection=collection)
+        command = _command(lake_path, exchange_url, require_token=require_token, host=host)
+        code = run.run_processes(lake, options, say, command, collection=collection)
+    if code:
+        raise typer.Exit(code)
+    return None
+
+
+def _collection(lake: Lake, workers: int) -> Collection:
+    from ticklake.interfaces.cli.long_running import collect_garbage_seldom
+    from ticklake.interfaces.collection import Collection
+
+    collect_garbage_seldom()
+    return Collection(lake, lambda _job: None, print_error, workers=workers)
+
+
+def _command(
+    lake_path: str | None, exchange_url: str | None, *, require_token: bool | None, host: str | None
+) -> list[str]:
+    """Return what starts one of several processes."""
+    command = [sys.executable, "-m", "ticklake", "serve"]
+    for option, value in (("--lake", lake_path), ("--exchange-url", exchange_url), ("--host", host)):
+        if value:
+            command += [option, value]
+    if require_token is not None:
+        command.append({True: "--require-token", False: "--no-require-token"}[require_token])
+    return command
+
+
+def _say_nothing(_url: str) -> None:
+    """Say nothing: the process that watches over this one has said where it is."""

@@ -16,6 +16,7 @@ import typer
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.long_running import collect_garbage_seldom
 from ticklake.interfaces.cli.output import errors, print_error, print_json
+from ticklake.interfaces.collection import Collection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,27 +74,11 @@ def daemon(lake_path: o.LakePath = None, exchange_url: o.ExchangeUrl = None, as_
     """
     ended: Counter[str] = Counter()
     with o.opened(lake_path, create=True, exchange_url=exchange_url) as lake:
-        this_worker = lake.jobs.worker(lambda job: _report(job, ended, as_json=as_json))
-        scheduler = lake.schedules.scheduler(print_error)
-        # One event for all: a signal reaches the main thread only, where this worker runs.
-        streams_worker = lake.jobs.worker(lambda job: _report(job, ended, as_json=as_json))
-        scheduler.stopping = streams_worker.stopping = this_worker.stopping
-        this_worker.lane, streams_worker.lane = "others", "streams"
-        on_stop(this_worker.stop)
-        threads = [
-            threading.Thread(target=scheduler.run, args=(this_worker.idle,), name="ticklake-scheduler"),
-            threading.Thread(target=streams_worker.run, name="ticklake-streams"),
-        ]
+        collection = Collection(lake, lambda job: _report(job, ended, as_json=as_json), print_error)
+        # A signal reaches the main thread only, where the first worker runs.
+        on_stop(collection.stop)
         collect_garbage_seldom()
-        for thread in threads:
-            thread.start()
-        try:
-            count = this_worker.run()
-        finally:
-            # Also after an error of the worker: the process cannot end while the threads run.
-            this_worker.stop()
-            for thread in threads:
-                thread.join()
+        count = collection.run()
     if as_json:
         print_json({"taken": count, **ended})
 
