@@ -308,6 +308,9 @@ class ServerSettings(BaseModel):
     send_timeout: float = Field(30.0, gt=0, description="Seconds after which a client is given up that reads nothing.")
     page_rows: int = Field(10_000, ge=1, description="Rows of a page of JSON, if the request does not say how many.")
     most_rows: int = Field(100_000, ge=1, description="The most rows of a page of JSON.")
+    input_rows: int = Field(
+        10_000_000, ge=1, description="The most stored rows that a panel or a join over HTTP is made of, in memory."
+    )
     answer_cache: Size = Field(
         ByteSize(64 * 1024**2), description="Memory for answers that are asked for again and again; 0 for none."
     )
