@@ -36,6 +36,7 @@ from pydantic_settings import (
 from ticklake.core.read_plan import CACHE_SIZE
 from ticklake.core.retry import OF_CALLS, OF_JOBS, RetryPolicy
 from ticklake.core.schedules import refuse_bare_number
+from ticklake.core.sql import LEAST_MEMORY, OF_QUERIES, SqlLimits
 from ticklake.core.streams import OF_STREAMS, LiveOptions
 from ticklake.errors import BadInput
 
@@ -54,6 +55,7 @@ __all__ = [
     "LogSettings",
     "ServerSettings",
     "Settings",
+    "SqlSettings",
     "load_settings",
     "load_wanted",
     "setting_problems",
@@ -318,6 +320,28 @@ class ServerSettings(BaseModel):
         return self.model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
+class SqlSettings(BaseModel):
+    """What an SQL query that is not trusted may use: one of ``ticklake sql`` or of the server."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    memory: Size = Field(
+        ByteSize(OF_QUERIES.memory),
+        ge=LEAST_MEMORY,
+        description="The address space of its process; half a GiB of it is taken before it begins.",
+    )
+    seconds: float = Field(OF_QUERIES.seconds, gt=0, description="When it has run so long, it is ended.")
+    rows: int = Field(OF_QUERIES.rows, ge=1, description="Most rows of its answer; what is cut is said.")
+    bytes: Size = Field(ByteSize(OF_QUERIES.bytes), ge=1024, description="Most bytes of its answer.")
+
+    at_once: int = Field(2, ge=1, le=64, description="Queries that the server runs at the same time; others wait.")
+
+    @property
+    def limits(self) -> SqlLimits:
+        """The same as a value."""
+        return SqlLimits(**self.model_dump(exclude={"at_once"}))
+
+
 class KnowledgeSettings(BaseModel):
     """From when on rows count as known that were not received live."""
 
@@ -361,7 +385,11 @@ class Settings(BaseSettings):
         env_prefix="TICKLAKE_", env_nested_delimiter="__", toml_file=CONFIG_FILE, extra="forbid"
     )
 
-    lake: str = Field("data", description="The lake's folder, or the URL of its catalog: sqlite:///folder.")
+    lake: str = Field(
+        "data",
+        description="The lake's folder, or the URL of its catalog: sqlite:///folder; or the address of a server: http://host:8470.",
+    )
+    token: SecretStr | None = Field(None, description="What is sent to the server, if the lake is one that is served.")
     exchange_url: Address | None = Field(
         None, description="Reach every exchange at this address + /{exchange}: the simulated exchange."
     )
@@ -393,6 +421,7 @@ class Settings(BaseSettings):
     log: LogSettings = Field(default_factory=LogSettings, description="What is logged, and where.")
     server: ServerSettings = Field(default_factory=ServerSettings, description="How the lake is served over HTTP.")
     retry: RetrySettings = Field(default_factory=RetrySettings, description="How failed calls are repeated.")
+    sql: SqlSettings = Field(default_factory=SqlSettings, description="What an SQL query may use that is not trusted.")
 
     @classmethod
     def settings_customise_sources(

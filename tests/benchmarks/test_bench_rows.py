@@ -43,6 +43,7 @@ LIVE_ROWS = (
     ("frame-hot", "frame-cold", "frame-many", "frame-of-many"),
     ("frame-live",),
     ("frame-live-trades",),
+    ("frame-collecting",),
 )
 """Rows that share the run of one benchmark."""
 

@@ -199,11 +199,20 @@ class Store:
                 known = self.blocks.rows(segment, span, columns, partial(self._decode, segment, kind))
                 if known is not None:
                     return known.lazy()
+        return scan_file(self.checked_source(segment, span), kind, span, segment.blocks, columns)
+
+    def checked_source(self, segment: Segment, span: Span | None) -> Path | bytes:
+        """Return what a Parquet reader opens for a file segment, once the checksums of the blocks that *span* needs are compared.
+
+        Raises
+        ------
+        CorruptSegment
+        """
         source = self.source(segment)
         if segment.packed:
             needed = [block for block in segment.blocks if span is None or block.meets(span)]
             check_blocks(source, segment, needed)
-        return scan_file(source, kind, span, segment.blocks, columns)
+        return source
 
     def _decode(self, segment: Segment, kind: Kind, offset: int, rows: int, columns: Sequence[str]) -> pl.DataFrame:
         """Read the rows of blocks that follow one another: they are decoded once and used often."""

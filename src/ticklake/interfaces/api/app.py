@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from ticklake.app import tool
-from ticklake.config import ServerSettings
+from ticklake.config import ServerSettings, SqlSettings
 from ticklake.interfaces.api.gate import Gate
 from ticklake.interfaces.api.observe import Observed
 from ticklake.interfaces.api.openapi import document, operation_id
@@ -35,13 +35,17 @@ from ticklake.interfaces.api.routes import (
     markets,
     rows,
     runs,
+    saving,
     schedules,
+    segments,
+    sent_rows,
     session,
     streams,
     subscribe,
     tokens,
     writing,
 )
+from ticklake.interfaces.api.routes import sql as sql_routes
 from ticklake.interfaces.api.server import Server
 from ticklake.lake import Lake
 
@@ -51,14 +55,18 @@ PREFIX = "/api/v1"
 _ROUTERS = (
     datasets.router,
     rows.router,
+    saving.router,
+    segments.router,
     completeness.router,
     history.router,
     books.router,
     joins.router,
+    sent_rows.router,
     frames.router,
     derived.router,
     markets.router,
     health.router,
+    sql_routes.router,
     session.api_router,
     tokens.router,
     jobs.router,
@@ -78,7 +86,7 @@ _ROUTERS = (
 _ROOT_ROUTERS = (session.router, health.open_router, health.metrics_router)
 
 
-def make_app(lake: Lake, options: ServerSettings | None = None) -> FastAPI:
+def make_app(lake: Lake, options: ServerSettings | None = None, sql: SqlSettings | None = None) -> FastAPI:
     """Return the application that serves a lake; who makes it closes the lake."""
     app = _Guarded(
         title="Ticklake",
@@ -91,7 +99,7 @@ def make_app(lake: Lake, options: ServerSettings | None = None) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=operation_id,
     )
-    app.state.server = Server(lake, options or ServerSettings())
+    app.state.server = Server(lake, options or ServerSettings(), sql)
     add_problems(app)
     for router in _ROUTERS:
         app.include_router(router, prefix=PREFIX)

@@ -23,6 +23,7 @@ TAGS = {
     "books": "Order books.",
     "computed": "Rows that are made of stored rows.",
     "frames": "What was known of a symbol at an instant.",
+    "sql": "Queries over views of the lake.",
     "derived": "Rules of derived rows, and feature sets.",
     "markets": "Exchanges, and the markets that they list and listed.",
     "jobs": "What is to be done, by whichever worker.",
@@ -58,7 +59,7 @@ _PROBLEMS_OF_READS = {
 _PROBLEMS_OF_WORK = {
     409: "It contradicts what is there by now.",
     408: "The body came too slowly.",
-    413: "The body is too large.",
+    413: "The body is too large, or a query needs more memory or time than it may use.",
     415: "The body is of a kind that is not taken.",
     502: "The exchange answered with an error.",
     507: "The disk is full.",
