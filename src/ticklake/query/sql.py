@@ -24,8 +24,8 @@ from ticklake.query.sql_errors import refusal
 from ticklake.query.sql_prune import functions_in, references
 from ticklake.query.sql_scan import create_empty, create_table, create_view
 from ticklake.query.sql_select import NAMES_TABLE, Part, chosen_parts, parameters_of, readable, tree_of
-from ticklake.query.sql_views import LakeViews, lake_views, naive
-from ticklake.storage.arrow_stream import frame_of, table_of
+from ticklake.query.sql_views import LakeViews, lake_views
+from ticklake.storage.arrow_stream import frame_of
 
 __all__ = ["arrow_of", "connected", "parsed_parameters", "query_lake", "wanted_parts"]
 
@@ -147,7 +147,7 @@ def wanted_parts(
     tree = tree_of(connection, query)
     if tree is None or not functions_in(tree).isdisjoint({"query", "query_table"}):
         return _all_named(lake, query)
-    connection.register(NAMES_TABLE, table_of(naive(lake.names)))
+    connection.register(NAMES_TABLE, lake.names_table)
     try:
         found = references(tree, lake.columns)
         return chosen_parts(connection, found, parameters_of(parameters))

@@ -78,6 +78,7 @@ def test_an_answer_that_is_cut_says_so_in_every_format(client):
     assert (answer["rows"], answer["complete"], len(answer["data"])) == (3, False, 3)
     answer = ask(client, ROWS, {"symbol": "BTC/USDT"}, format="csv")
     assert answer.headers["Ticklake-Complete"] == "false"
+    assert "20 rows" in answer.headers["Ticklake-Note"]
     assert len(answer.text.splitlines()) == 21
 
 
