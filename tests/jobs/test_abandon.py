@@ -31,6 +31,7 @@ def test_a_job_that_is_abandoned_waits_for_another_worker_and_commits_no_more(la
     worker.abandon()
     given_back = lake.jobs.get(job.id)
     assert (given_back.state, given_back.attempts) == (JobState.QUEUED, 0)
+    assert [run.state for run in lake.runs.list()] == ["cancelled"]
     assert lake.jobs.queue.claim("elsewhere/1/x") is not None
     may_go_on.set()
     thread.join(10)

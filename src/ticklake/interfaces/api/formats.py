@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -143,17 +143,17 @@ def envelope(data: bytes, facts: Mapping[str, Any]) -> bytes:
     return b"".join((head[:-1].encode(), b', "data": ', data, b"}"))
 
 
-def encoded(empty: pl.DataFrame, frames: Iterable[pl.DataFrame], shape: Shape) -> Iterator[bytes]:
+def encoded(empty: pl.DataFrame, frames: Iterable[pl.DataFrame], shape: Shape) -> Generator[bytes]:
     """Yield rows in a format that is written piece by piece; *empty* has their columns."""
     return _ENCODERS[shape.format](empty, frames, shape)
 
 
-def _ndjson(_empty: pl.DataFrame, frames: Iterable[pl.DataFrame], shape: Shape) -> Iterator[bytes]:
+def _ndjson(_empty: pl.DataFrame, frames: Iterable[pl.DataFrame], shape: Shape) -> Generator[bytes]:
     for part in _in_batches(frames):
         yield shape.text(part).write_ndjson().encode()
 
 
-def _csv(empty: pl.DataFrame, frames: Iterable[pl.DataFrame], shape: Shape) -> Iterator[bytes]:
+def _csv(empty: pl.DataFrame, frames: Iterable[pl.DataFrame], shape: Shape) -> Generator[bytes]:
     yield _csv_text(empty, shape, header=True)
     for part in _in_batches(frames):
         yield _csv_text(part, shape, header=False)
@@ -166,13 +166,13 @@ def _csv_text(rows: pl.DataFrame, shape: Shape, *, header: bool) -> bytes:
     return text.write_csv(include_header=header).encode()
 
 
-def _arrow(empty: pl.DataFrame, frames: Iterable[pl.DataFrame], _shape: Shape) -> Iterator[bytes]:
+def _arrow(empty: pl.DataFrame, frames: Iterable[pl.DataFrame], _shape: Shape) -> Generator[bytes]:
     from ticklake.storage.streams import arrow_stream
 
     return arrow_stream(empty, frames)
 
 
-def _parquet(empty: pl.DataFrame, frames: Iterable[pl.DataFrame], _shape: Shape) -> Iterator[bytes]:
+def _parquet(empty: pl.DataFrame, frames: Iterable[pl.DataFrame], _shape: Shape) -> Generator[bytes]:
     from ticklake.storage.streams import parquet_stream
 
     return parquet_stream(empty, frames)
@@ -185,7 +185,7 @@ def _in_batches(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
 
 
 _TEXT_ROWS = 1 << 14
-_ENCODERS: dict[Format, Callable[[pl.DataFrame, Iterable[pl.DataFrame], Shape], Iterator[bytes]]] = {
+_ENCODERS: dict[Format, Callable[[pl.DataFrame, Iterable[pl.DataFrame], Shape], Generator[bytes]]] = {
     Format.NDJSON: _ndjson,
     Format.CSV: _csv,
     Format.ARROW: _arrow,

@@ -19,6 +19,7 @@ from ticklake.interfaces.api.callers import Callers
 from ticklake.interfaces.api.clients import Clients
 from ticklake.interfaces.api.observe import ServerMetrics
 from ticklake.interfaces.api.queries import Queries
+from ticklake.interfaces.api.uploads import Uploads
 from ticklake.interfaces.api.watch import Watch
 from ticklake.lake import Lake
 
@@ -46,6 +47,7 @@ class Server:
         self._works = CapacityLimiter(options.threads)
         self.answers: AnswerCache[Any] = AnswerCache(int(options.answer_cache))
         self.background = Background(lake, options.threads)
+        self.uploads = Uploads(lake, int(options.max_upload))
         self.clients = Clients()
         self.watch = Watch(lake, self.read, options.poll_seconds)
         self.callers = Callers(lake, options)
@@ -70,6 +72,7 @@ class Server:
         await anyio.to_thread.run_sync(self.queries.close)
         await anyio.to_thread.run_sync(self.background.close)
         await anyio.to_thread.run_sync(self.audit.close)
+        self.uploads.close()
 
 
 def server_of(request: HTTPConnection) -> Server:
