@@ -94,6 +94,7 @@ class Head:
         """Whether the body is of a type that a page of others may send, and the path does not take it."""
         if not self.has_body:
             return False
+        # Browsers judge the type without its parameters, which come after a semicolon.
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if self.path == LOGIN and kind == "application/x-www-form-urlencoded":
             return False
@@ -120,6 +121,7 @@ class Head:
         try:
             found = SimpleCookie(text).get(COOKIE)
         except CookieError:
+            # Other programs on this machine set cookies for localhost, too, and may write them as they like.
             return None
         if found is None:
             return None
@@ -179,6 +181,7 @@ def content_length(head: Head) -> int:
         If it is no number: who reads it as one may read another.
     """
     text = head.headers.get("content-length", "0")
+    # Not int(): it takes signs, blanks and underscores, which a proxy before this server may read otherwise.
     if not (text.isascii() and text.isdigit()):
         raise Refused(400, "BadInput", "the header Content-Length is no number: send the length of the body")
     return int(text)
