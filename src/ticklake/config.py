@@ -295,7 +295,7 @@ class ServerSettings(BaseModel):
         default_factory=list, description="Addresses of reverse proxies, whose X-Forwarded headers are believed."
     )
     session: Length = Field("12h", description="How long a browser stays signed in.")
-    max_body: Size = Field(ByteSize(1024**2), description="The largest body of a request.")
+    max_body: Size = Field(ByteSize(16 * 1024**2), description="The largest body of a request.")
     max_upload: Size = Field(ByteSize(1024**3), description="The largest file that is uploaded.")
     max_unpacked: Size = Field(ByteSize(8 * 1024**3), description="What an uploaded file may unpack to.")
     rate: float = Field(2000.0, gt=0, description="Requests a second of one caller.")

@@ -17,8 +17,8 @@ __all__ = ["COOKIE", "CSRF_HEADER", "LIVE", "LOGIN", "UPLOADS", "Head", "Refused
 COOKIE = "ticklake_session"
 CSRF_HEADER = "x-csrf-token"
 LOGIN = "/login"
-UPLOADS = ("/api/v1/imports", "/api/v1/uploads")
-"""Paths that take files, also as ``multipart/form-data``."""
+UPLOADS = frozenset({"/api/v1/imports"})
+"""Paths that take files, as they are."""
 LIVE = ("/api/v1/events", "/api/v1/subscribe")
 """Paths whose answers go on until the client leaves."""
 _FORMS = frozenset({"application/x-www-form-urlencoded", "text/plain", "multipart/form-data", ""})
@@ -87,7 +87,7 @@ class Head:
     @property
     def is_upload(self) -> bool:
         """Whether the body is a file."""
-        return self.path.startswith(UPLOADS)
+        return self.path in UPLOADS
 
     @property
     def is_form(self) -> bool:
@@ -97,8 +97,6 @@ class Head:
         # Browsers judge the type without its parameters, which come after a semicolon.
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if self.path == LOGIN and kind == "application/x-www-form-urlencoded":
-            return False
-        if self.is_upload and kind == "multipart/form-data":
             return False
         return kind in _FORMS
 
@@ -128,13 +126,8 @@ class Head:
         return found.value
 
 
-def check_head(head: Head, hosts: AllowedHosts, origins: frozenset[str], most: int) -> None:
+def check_head(head: Head, hosts: AllowedHosts, origins: frozenset[str]) -> None:
     """Check what a request says before its body, whoever sent it.
-
-    Parameters
-    ----------
-    most
-        How many bytes the body may have.
 
     Raises
     ------
@@ -156,8 +149,6 @@ def check_head(head: Head, hosts: AllowedHosts, origins: frozenset[str], most: i
         raise Refused(
             403, "NotAllowed", f"the request was sent by {page}: name its origin in the setting server.allowed_origins"
         )
-    if content_length(head) > most:
-        raise Refused(413, "ContentTooLarge", f"the body is larger than {most:,} bytes: send less")
 
 
 def _check_host(head: Head, hosts: AllowedHosts) -> None:
