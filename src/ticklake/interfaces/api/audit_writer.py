@@ -18,7 +18,7 @@ __all__ = ["AuditWriter"]
 _MOST_WAITING = 10_000
 """Entries that wait; what was done is written all the same."""
 _MOST_AT_ONCE = 500
-_PAUSE = 0.05
+_PAUSE = 0.25
 """Seconds after queries and refusals in which more come together: those that are alike are one entry."""
 _LOG = Log("api")
 
