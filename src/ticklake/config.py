@@ -297,6 +297,7 @@ class ServerSettings(BaseModel):
     session: Length = Field("12h", description="How long a browser stays signed in.")
     max_body: Size = Field(ByteSize(1024**2), description="The largest body of a request.")
     max_upload: Size = Field(ByteSize(1024**3), description="The largest file that is uploaded.")
+    max_unpacked: Size = Field(ByteSize(8 * 1024**3), description="What an uploaded file may unpack to.")
     rate: float = Field(2000.0, gt=0, description="Requests a second of one caller.")
     at_once: int = Field(256, ge=1, description="Requests of one caller at the same time.")
     subscriptions: int = Field(16, ge=1, description="Live connections of one caller.")
@@ -307,6 +308,12 @@ class ServerSettings(BaseModel):
     send_timeout: float = Field(30.0, gt=0, description="Seconds after which a client is given up that reads nothing.")
     page_rows: int = Field(10_000, ge=1, description="Rows of a page of JSON, if the request does not say how many.")
     most_rows: int = Field(100_000, ge=1, description="The most rows of a page of JSON.")
+    input_rows: int = Field(
+        10_000_000, ge=1, description="The most stored rows that a panel or a join over HTTP is made of, in memory."
+    )
+    answer_cache: Size = Field(
+        ByteSize(64 * 1024**2), description="Memory for answers that are asked for again and again; 0 for none."
+    )
     poll_seconds: float = Field(
         0.5, gt=0, le=60, description="Seconds after which what other processes did is looked for, for these clients."
     )

@@ -27,13 +27,14 @@ from ticklake.interfaces.api.routes import (
     frames,
     health,
     history,
+    imports,
     jobs,
     joins,
+    made_rows,
     maintenance,
     markets,
     rows,
     runs,
-    saving,
     schedules,
     segments,
     sent_rows,
@@ -41,6 +42,7 @@ from ticklake.interfaces.api.routes import (
     streams,
     subscribe,
     tokens,
+    writing,
 )
 from ticklake.interfaces.api.routes import sql as sql_routes
 from ticklake.interfaces.api.server import Server
@@ -52,7 +54,6 @@ PREFIX = "/api/v1"
 _ROUTERS = (
     datasets.router,
     rows.router,
-    saving.router,
     segments.router,
     completeness.router,
     history.router,
@@ -74,6 +75,9 @@ _ROUTERS = (
     maintenance.router,
     events.router,
     subscribe.router,
+    made_rows.router,
+    writing.router,
+    imports.router,
     # The last: the name of a dataset has slashes, so that its route fits all others below /datasets, too.
     datasets.detail_router,
 )

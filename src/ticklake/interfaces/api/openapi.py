@@ -27,6 +27,15 @@ TAGS = {
     "sql": "Queries over views of the lake.",
     "derived": "Rules of derived rows, and feature sets.",
     "markets": "Exchanges, and the markets that they list and listed.",
+    "jobs": "What is to be done, by whichever worker.",
+    "runs": "What was executed, also by your own code.",
+    "schedules": "What is done again and again.",
+    "streams": "What is collected live.",
+    "collecting": "Bringing history in.",
+    "writing": "Rows of your own, and what takes rows away.",
+    "imports": "Files that are uploaded.",
+    "maintenance": "What keeps files and catalog in order.",
+    "live": "What changes, as it changes.",
 }
 _DESCRIPTION = (
     "The lake over HTTP. Times are ISO 8601 or integers of nanoseconds, spans are half-open, and every read takes `version` or `at`. "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import anyio
 from anyio import CapacityLimiter
@@ -12,12 +12,14 @@ from starlette.requests import HTTPConnection
 
 from ticklake.catalog.audit_log import AuditLog
 from ticklake.config import ServerSettings, SqlSettings
+from ticklake.interfaces.api.answer_cache import AnswerCache
 from ticklake.interfaces.api.audit_writer import AuditWriter
 from ticklake.interfaces.api.background import Background
 from ticklake.interfaces.api.callers import Callers
 from ticklake.interfaces.api.clients import Clients
 from ticklake.interfaces.api.observe import ServerMetrics
 from ticklake.interfaces.api.queries import Queries
+from ticklake.interfaces.api.uploads import Uploads
 from ticklake.interfaces.api.watch import Watch
 from ticklake.lake import Lake
 
@@ -43,7 +45,9 @@ class Server:
         # Apart: reads that take milliseconds do not wait for a verification that takes minutes.
         self._reads = CapacityLimiter(options.threads)
         self._works = CapacityLimiter(options.threads)
+        self.answers: AnswerCache[Any] = AnswerCache(int(options.answer_cache))
         self.background = Background(lake, options.threads)
+        self.uploads = Uploads(lake, int(options.max_upload))
         self.clients = Clients()
         self.watch = Watch(lake, self.read, options.poll_seconds)
         self.callers = Callers(lake, options)
@@ -68,6 +72,7 @@ class Server:
         await anyio.to_thread.run_sync(self.queries.close)
         await anyio.to_thread.run_sync(self.background.close)
         await anyio.to_thread.run_sync(self.audit.close)
+        self.uploads.close()
 
 
 def server_of(request: HTTPConnection) -> Server:

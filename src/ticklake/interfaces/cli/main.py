@@ -18,6 +18,7 @@ from ticklake.interfaces.cli import (
     apply,
     backfill,
     book,
+    condition,
     delete,
     derive,
     doctor,
@@ -29,6 +30,7 @@ from ticklake.interfaces.cli import (
     key,
     lakes,
     maintenance,
+    mcp,
     panel,
     quality,
     read,
@@ -173,6 +175,8 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("sql", sql.sql),
         ("resample", read.resample),
         ("book", book.book),
+        ("estimate", condition.estimate),
+        ("condition", condition.condition),
         ("gaps", read.gaps),
         ("quarantine", read.quarantine),
         ("stats", maintenance.stats),
@@ -196,7 +200,7 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("rename", delete.rename),
     ),
     "Work": (("worker", worker.worker), ("daemon", worker.daemon), ("apply", apply.apply)),
-    "Serve": (("serve", serve.serve), ("audit", token.audit)),
+    "Serve": (("serve", serve.serve), ("mcp", mcp.mcp), ("audit", token.audit)),
 }
 _GROUPS: dict[str, tuple[tuple[str, typer.Typer], ...]] = {
     "Collect": (("key", key.app),),
