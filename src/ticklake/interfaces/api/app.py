@@ -35,7 +35,6 @@ from ticklake.interfaces.api.routes import (
     markets,
     rows,
     runs,
-    saving,
     schedules,
     segments,
     sent_rows,
@@ -55,7 +54,6 @@ PREFIX = "/api/v1"
 _ROUTERS = (
     datasets.router,
     rows.router,
-    saving.router,
     segments.router,
     completeness.router,
     history.router,

@@ -12,7 +12,7 @@ from ticklake.interfaces.api.access import allow
 from ticklake.interfaces.api.examples import JOB, RECEIPT, made, shown
 from ticklake.interfaces.api.job_requests import Body, Priority, create_job
 from ticklake.interfaces.api.routes.jobs import created
-from ticklake.interfaces.api.sent_rows import BODY, parse_rows, rows_of, with_times
+from ticklake.interfaces.api.row_bodies import BODY, parse_rows, rows_of, with_times
 from ticklake.interfaces.api.server import server_of
 from ticklake.interfaces.schema import to_json
 

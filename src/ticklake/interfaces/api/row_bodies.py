@@ -16,9 +16,9 @@ from ticklake.core.time import parse_time
 from ticklake.errors import InvalidData
 from ticklake.storage.foreign_rows import read_arrow_stream, read_parquet
 
-__all__ = ["BODY", "parse_rows", "provenance_of", "rows_of", "with_times"]
+__all__ = ["BODY", "MOST_ROWS", "parse_rows", "provenance_of", "rows_of", "with_times"]
 
-_MOST_ROWS = 1_000_000
+MOST_ROWS = 1_000_000
 _MOST_BYTES = 256 * 2**20
 """Of what a Parquet file unpacks to."""
 _RECORD = {"ts": "2024-01-01T00:00:00Z", "price": 42000.5, "amount": 0.25, "side": "buy"}
@@ -133,6 +133,6 @@ _READERS: dict[str, Callable[[bytes], Any]] = {
     "application/ndjson": _ndjson,
     "application/jsonl": _ndjson,
     "text/csv": _csv,
-    "application/vnd.apache.arrow.stream": lambda body: read_arrow_stream(body, _MOST_ROWS),
-    "application/vnd.apache.parquet": lambda body: read_parquet(body, _MOST_ROWS, _MOST_BYTES),
+    "application/vnd.apache.arrow.stream": lambda body: read_arrow_stream(body, MOST_ROWS),
+    "application/vnd.apache.parquet": lambda body: read_parquet(body, MOST_ROWS, _MOST_BYTES),
 }
