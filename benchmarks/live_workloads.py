@@ -54,13 +54,17 @@ def paced(figure: str, pace: int, scale: Scale) -> Prepare:
     return printed(figure, "live", "--events", pace * scale.seconds, "--pace", pace, pace=pace)
 
 
-def printed(figure: str, module: str, *arguments: object, pace: int = 0) -> Prepare:
-    """Return the steps of one *figure* that a benchmark prints. Rows with the same benchmark and arguments share its runs."""
+def printed(figure: str, module: str, *arguments: object, pace: int = 0, named: bool = False) -> Prepare:
+    """Return the steps of one *figure* that a benchmark prints. Rows with the same benchmark and arguments share its runs.
+
+    With *named*, the name of the contender is the first argument.
+    """
 
     def prepare(kind: Kind, folder: Path, market: Market) -> Steps:
-        del kind, market
+        del market
+        words = [*([kind.name] if named else []), *map(str, arguments)]
         for turn in count():
-            yield Step(partial(_figure, figure, pace, turn, folder.parents[1], module, *map(str, arguments)))
+            yield Step(partial(_figure, figure, pace, turn, folder.parents[1], module, *words))
 
     return prepare
 

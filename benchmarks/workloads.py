@@ -8,6 +8,7 @@ from benchmarks.derive_workloads import derive_workloads
 from benchmarks.feature_workloads import feature_workloads
 from benchmarks.figures import Target
 from benchmarks.frame_workloads import frame_workloads
+from benchmarks.http_workloads import http_workloads
 from benchmarks.indicator_workloads import indicator_workloads
 from benchmarks.join_workloads import join_workloads
 from benchmarks.live_workloads import live_workloads
@@ -28,7 +29,7 @@ def workloads(scale: Scale) -> list[Workload]:
         *book_workloads(scale),
         *feature_workloads(scale),
     ]
-    return [*_writes(scale), *_reads(scale), *_rest(scale), *answers, *live_workloads(scale)]
+    return [*_writes(scale), *_reads(scale), *_rest(scale), *answers, *live_workloads(scale), *http_workloads(scale)]
 
 
 def _writes(scale: Scale) -> list[Workload]:

@@ -16,6 +16,7 @@ _CLASSES = {
     "nautilus": "Nautilus",
     "duckdb": "DuckDB",
     "delta": "Delta",
+    "datasette": "Datasette",
 }
 NAMES = tuple(_CLASSES)
 

@@ -272,6 +272,9 @@ class ServerSettings(BaseModel):
         4, ge=1, le=64, description="Requests that are answered at the same time; more make all of them slower."
     )
     processes: int = Field(1, ge=1, le=64, description="Processes that answer requests, each with so many threads.")
+    log_requests: bool = Field(
+        True, description="Whether each request is a line of the log; else those alone that are slow or fail."
+    )
     slow: float = Field(1.0, ge=0, description="A request that takes more seconds is logged as slow.")
     shutdown_seconds: float = Field(
         30.0,
@@ -305,6 +308,12 @@ class ServerSettings(BaseModel):
     send_timeout: float = Field(30.0, gt=0, description="Seconds after which a client is given up that reads nothing.")
     page_rows: int = Field(10_000, ge=1, description="Rows of a page of JSON, if the request does not say how many.")
     most_rows: int = Field(100_000, ge=1, description="The most rows of a page of JSON.")
+    input_rows: int = Field(
+        10_000_000, ge=1, description="The most stored rows that a panel or a join over HTTP is made of, in memory."
+    )
+    answer_cache: Size = Field(
+        ByteSize(64 * 1024**2), description="Memory for answers that are asked for again and again; 0 for none."
+    )
     poll_seconds: float = Field(
         0.5, gt=0, le=60, description="Seconds after which what other processes did is looked for, for these clients."
     )

@@ -44,6 +44,7 @@ LIVE_ROWS = (
     ("frame-live",),
     ("frame-live-trades",),
     ("frame-collecting",),
+    ("http-rate", "http-p50", "http-p99", "http-cpu", "http-growth"),
 )
 """Rows that share the run of one benchmark."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import polars as pl
 import pytest
@@ -247,10 +248,35 @@ def test_parameters_may_be_times_texts_and_numbers(lake):
 
 def test_times_intervals_and_sums_have_the_types_of_the_lake(lake):
     rows = lake.sql(
-        "select date_trunc('day', ts) d, sum(trades) t, max(ts) - min(ts) l, count(*) n, now() w from ohlcv group by 1 order by 1"
+        "select date_trunc('hour', ts) d, sum(trades) t, max(ts) - min(ts) l, count(*) n, now() w from ohlcv group by 1 order by 1"
     ).pl()
     assert dict(rows.schema) == {"d": TIME, "t": pl.Int64, "l": pl.Duration("ns"), "n": pl.Int64, "w": TIME}
-    assert rows["l"].cast(pl.Int64)[0] == 23 * HOUR
+    assert rows["l"].cast(pl.Int64)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("340282366920938463463374607431768211455::uhugeint", "340282366920938463463374607431768211455"),
+        ("'10101'::bit", "10101"),
+        ("[interval 1 day]", "[1 day]"),
+        ("union_value(a := 1)", "1"),
+        ("interval '1 month 1 second'", timedelta(days=30, seconds=1)),
+        ("sum(9223372036854775807::bigint) from range(2)", Decimal(2 * (2**63 - 1))),
+        ("timestamp '2300-01-01'", datetime(2300, 1, 1, tzinfo=UTC)),
+        ("timestamptz '2024-01-01T00:00:00+02:00'", datetime(2023, 12, 31, 22, tzinfo=UTC)),
+    ],
+)
+def test_types_that_frames_do_not_have_are_written_as_text(lake, value, expected):
+    assert lake.sql(f"select {value}").fetchone() == (expected,)
+
+
+@pytest.mark.parametrize(
+    "value", ["'infinity'::timestamp", "['-infinity'::date]", "interval 300 year", "(2::hugeint ** 127)::hugeint"]
+)
+def test_values_that_frames_cannot_hold_are_refused(lake, value):
+    with pytest.raises(InvalidQuery):
+        lake.sql(f"select {value}")
 
 
 def test_an_answer_is_taken_by_other_libraries(lake):

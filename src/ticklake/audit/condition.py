@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 import polars as pl
 
 from ticklake.audit.gaps import closed_spans, gap_report, has_only_snapshots
@@ -15,7 +17,7 @@ from ticklake.core.span import ALL_TIME, Span
 from ticklake.engine.engine import Engine, known_span
 from ticklake.errors import CatalogError
 
-__all__ = ["condition_at_once", "day_conditions"]
+__all__ = ["condition_at_once", "coverage_digest", "day_conditions"]
 
 
 def day_conditions(
@@ -52,7 +54,7 @@ def condition_at_once(engine: Engine, dataset: Dataset, row: DatasetRow | None, 
         The dataset's row of the version that is read.
     """
     try:
-        coverage = engine.cached(f"coverage {dataset}", lambda _version: engine.catalog.coverage(dataset))
+        coverage = _coverage(engine, dataset)
     except CatalogError:
         # The rows of an old version may be kept longer than its coverage.
         return Condition.UNKNOWN
@@ -65,6 +67,19 @@ def condition_at_once(engine: Engine, dataset: Dataset, row: DatasetRow | None, 
     if dataset.timeframe is None and row is not None:
         gaps, _ = apart_from_outer_instants(gaps, coverage, row.min_ts, row.max_ts)
     return condition_of(span, Expected(coverage, engine.now(), closed), gaps)
+
+
+def coverage_digest(engine: Engine, dataset: Dataset) -> str:
+    """Return a digest of the coverage of a dataset in the newest version: it changes whenever that does."""
+
+    def digest(_version: int) -> str:
+        return blake2b(repr(_coverage(engine, dataset).pieces).encode(), digest_size=8).hexdigest()
+
+    return engine.cached(f"digest of coverage {dataset}", digest)
+
+
+def _coverage(engine: Engine, dataset: Dataset) -> Coverage:
+    return engine.cached(f"coverage {dataset}", lambda _version: engine.catalog.coverage(dataset))
 
 
 def _are_only_snapshots(engine: Engine, dataset: Dataset) -> bool:

@@ -56,12 +56,15 @@ class History:
             mine = query.where(schema.datasets.c.name == name_at(connection, dataset, self.pinned))
             yield from connection.execution_options(yield_per=_REFUSED_AT_ONCE).execute(mine).partitions()
 
-    def revisions(self, dataset: Dataset, span: Span = ALL_TIME) -> list[dict[str, Any]]:
-        """Return changed rows with ``ts``, ``before``, ``after`` (JSON), ``commit_id``, ``created_at``."""
+    def revisions(self, dataset: Dataset, span: Span = ALL_TIME, *, limit: int | None = None) -> list[dict[str, Any]]:
+        """Return changed rows with ``ts``, ``before``, ``after`` (JSON), ``commit_id``, ``created_at``.
+
+        With a *limit*, only the rows that were changed first.
+        """
         columns = schema.revisions.c
         inside = and_(columns.ts >= span.start, columns.ts < span.end)
         names = ("ts", "before", "after", "commit_id", "created_at")
-        return self._history(schema.revisions, dataset, inside, names)
+        return self._history(schema.revisions, dataset, inside, names, limit)
 
     def has_history(self, dataset: Dataset) -> tuple[bool, bool]:
         """Whether there are revisions of a dataset, and whether there are refused rows, in any version."""

@@ -43,13 +43,13 @@ class Cursor:
         return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
     @classmethod
-    def parse(cls, text: str, request: bytes) -> Cursor:
-        """Read a cursor that came with the answer to a request of this digest.
+    def parse(cls, text: str) -> Cursor:
+        """Read a cursor.
 
         Raises
         ------
         BadInput
-            If it is none, or that of another request.
+            If it is none.
         """
         try:
             packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
@@ -59,9 +59,17 @@ class Cursor:
             raise _no_cursor(text) from None
         if zlib.crc32(fields) != check:
             raise _no_cursor(text)
-        if cursor.request != request:
-            raise BadInput(f"cursor={text!r} is that of another request: send it with the parameters that it came with")
         return cursor
+
+    def check(self, request: bytes) -> None:
+        """Refuse to go on with a request of another digest.
+
+        Raises
+        ------
+        BadInput
+        """
+        if self.request != request:
+            raise BadInput(f"cursor={self} is that of another request: send it with the parameters that it came with")
 
 
 def _no_cursor(text: str) -> BadInput:

@@ -6,7 +6,7 @@ A lake, a snapshot and the remote client keep this protocol: same names, same pa
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import polars as pl
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ticklake.core.frames import Frames
     from ticklake.core.gaps import Gap, GapReport
     from ticklake.core.quality import Quality
+    from ticklake.core.sql import SqlResult
 
 __all__ = ["ReadVerbs"]
 
@@ -277,6 +278,15 @@ class ReadVerbs(Protocol):
 
     def inventory(self, search: str = "") -> pl.DataFrame:
         """Return a row a dataset."""
+
+    def sql(
+        self,
+        query: str,
+        params: Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        engine: Literal["duckdb", "polars"] | None = None,
+    ) -> SqlResult:
+        """Answer an SQL query over the views of the lake, from one version of it: a view for each kind, ``datasets`` and ``coverage``."""
 
     def last_timestamp(self, dataset: DatasetLike) -> int | None:
         """Return the time of the newest row in nanoseconds, or ``None``."""

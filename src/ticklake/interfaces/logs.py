@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ticklake.core.redact import redacted
 from ticklake.errors import BadInput
-from ticklake.log import Event
+from ticklake.log import Event, one_line
 
 if TYPE_CHECKING:
     from ticklake.config import LogSettings
@@ -41,7 +41,7 @@ def configure_logs(options: LogSettings, *, warnings: bool = False) -> None:
         If the file cannot be written.
     """
     handler = _handler(options)
-    handler.setFormatter(_formatter(is_json=_is_json(options)))
+    handler.setFormatter(_formatter(is_json=_is_json(options), colors=options.file is None and sys.stderr.isatty()))
     logging.captureWarnings(warnings)
     level = logging.getLevelNamesMapping()[options.level.upper()]
     for name, least in _LOGGERS.items():
@@ -71,14 +71,14 @@ def _is_json(options: LogSettings) -> bool:
     return options.format == "json"
 
 
-def _formatter(*, is_json: bool) -> logging.Formatter:
+def _formatter(*, is_json: bool, colors: bool) -> logging.Formatter:
     # On use: it takes a tenth of a second to load.
     import structlog
 
     renderer: Any = structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
     if not is_json:
         renderer = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
+            colors=colors, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
         )
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[_fields_of_record],
@@ -90,7 +90,7 @@ def _fields_of_record(_logger: Any, _method: str, fields: Fields) -> Fields:
     """Return what a record says, in the order in which it is read."""
     record: logging.LogRecord = fields["_record"]
     # Not the message of the record: structlog has put its arguments in and taken them away.
-    text, more = redacted(str(fields["event"])), {}
+    text, more = one_line(str(fields["event"])), {}
     if isinstance(record.msg, Event):
         text, more = record.msg.name, record.msg.fields
     at = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")

@@ -279,9 +279,10 @@ class View(BarVerbs, BookVerbs, FrameVerbs, JoinVerbs):
                 left -= len(refused)
         return rows
 
-    def revisions(self, dataset: DatasetLike) -> list[dict[str, Any]]:
-        """Return the changed rows with ``ts``, ``before`` and ``after`` (JSON), ``commit_id``, ``created_at``."""
-        return self.engine.catalog.revisions(known_dataset(self.engine, dataset))
+    def revisions(self, dataset: DatasetLike, *, limit: int | None = None) -> list[dict[str, Any]]:
+        """Return the changed rows with ``ts``, ``before`` and ``after`` (JSON), ``commit_id``, ``created_at``; with a *limit*, the first so many."""
+        most = optional_count("limit", limit)
+        return self.engine.catalog.revisions(known_dataset(self.engine, dataset), limit=most)
 
     def quality(self, dataset: DatasetLike, start: TimeLike | None = None, end: TimeLike | None = None) -> Quality:
         """Return how complete and how sound a dataset is; by default all that the lake holds or has looked at.

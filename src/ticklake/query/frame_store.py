@@ -21,6 +21,7 @@ from ticklake.core.segment import Segment
 from ticklake.core.selection import picked
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import HOUR
+from ticklake.core.timeline import nanoseconds
 from ticklake.engine.engine import Engine
 from ticklake.engine.read import read_rows
 from ticklake.engine.store import retried
@@ -167,7 +168,7 @@ class RowReader:
     def _contiguous(self, wide: Need, need: Need, head: DatasetRow) -> FrameRows:
         dataset, span = need.dataset, wide.span
         segments, frame = self._read(dataset, span)
-        before = int(frame["ts"].to_physical().search_sorted(need.span.start))
+        before = int(nanoseconds(frame["ts"]).searchsorted(need.span.start))
         if before < need.before and head.min_ts is not None and head.min_ts < span.start:
             more = self.engine.load(dataset, Span(ALL_TIME.start, span.start), last=need.before)
             start = ALL_TIME.start

@@ -19,7 +19,7 @@ from ticklake.engine.engine import Engine
 from ticklake.engine.read import chunks_of, count_rows, most_rows, read_rows
 from ticklake.engine.store import DatasetView, Store, retried
 
-__all__ = ["STREAM_ROWS", "RowsRequest", "StoredRows", "read_last", "read_page", "read_stream"]
+__all__ = ["STREAM_ROWS", "RowsRequest", "StoredRows", "engine_at", "read_last", "read_page", "read_stream"]
 
 SYMBOL = "symbol"
 AT_ONCE = 1 << 18
@@ -66,7 +66,7 @@ class StoredRows:
     """Rows of one version: how many they are, and their frames in order, each of which can be forgotten before the next.
 
     ``empty`` has the columns and no row. ``next`` is where the rest begins, if they end before the request does. ``heads`` are the rows of
-    the datasets in the catalog.
+    the datasets in the catalog, ``first`` is the time of the earliest row where only the newest were wanted.
     """
 
     version: int
@@ -75,6 +75,7 @@ class StoredRows:
     empty: pl.DataFrame
     heads: Sequence[DatasetRow | None]
     next: Cursor | None = None
+    first: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class _Part:
 
     def chunks(self, rows: int = STREAM_ROWS) -> Iterator[pl.DataFrame]:
         """Yield the rows with their times, whichever columns are wanted."""
-        names = list(dict.fromkeys(["ts", *self.names]))
+        names = _with_times(self.names)
         if self.is_small:
             yield retried(partial(read_rows, self.store, self.view, names))
             return
@@ -212,21 +213,28 @@ def read_last(engine: Engine, request: RowsRequest, last: int, version: int | No
             return stored
         # Somebody committed meanwhile: some rows may be newer than the version.
         version = before
-    return _last_rows(_at(engine, version), request, last, version)
+    return _last_rows(engine.at(version, engine.now()), request, last, version)
 
 
 def _last_rows(engine: Engine, request: RowsRequest, last: int, version: int) -> StoredRows:
     frames: list[pl.DataFrame] = []
     parts: list[_Part] = []
+    firsts: list[int] = []
     heads = engine.catalog.heads(request.datasets)[1]
     for dataset in request.datasets:
         names = request.names(dataset)
-        rows = engine.load(dataset, request.span, columns=names, last=last)
+        rows = engine.load(dataset, request.span, columns=_with_times(names), last=last)
+        firsts += rows["ts"].to_physical().head(1).to_list()
         part = _Part(engine.store, engine.store.view(dataset, Span(0, 1), data=False), names, request.named)
         parts.append(part)
         frames.append(part.shown(rows))
     total = sum(frame.height for frame in frames)
-    return StoredRows(version, total, iter(frames), parts[0].empty, [heads.get(name) for name in request.datasets])
+    listed = [heads.get(dataset) for dataset in request.datasets]
+    return StoredRows(version, total, iter(frames), parts[0].empty, listed, first=min(firsts, default=None))
+
+
+def _with_times(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(["ts", *names]))
 
 
 def _parts(engine: Engine, request: RowsRequest, version: int | None) -> tuple[int, list[_Part]]:
@@ -237,13 +245,14 @@ def _parts(engine: Engine, request: RowsRequest, version: int | None) -> tuple[i
         if version is None:
             version = view.version
         elif view.version != version:
-            store = _at(engine, version).store
+            store = engine_at(engine, version).store
             view = store.view(dataset, request.span)
         parts.append(_Part(store, view, request.names(view.dataset), request.named))
     return version or 0, parts
 
 
-def _at(engine: Engine, version: int) -> Engine:
-    if engine.catalog.pinned == version:
+def engine_at(engine: Engine, version: int | None) -> Engine:
+    """Return an engine that reads a version; the same one for the newest, or for ``None``."""
+    if version is None or version == engine.catalog.version():
         return engine
     return engine.at(version, engine.now())

@@ -23,7 +23,7 @@ from ticklake.errors import BadInput, MissingExtra, MissingSegment
 from ticklake.query.sql_errors import refusal
 from ticklake.query.sql_prune import functions_in, references
 from ticklake.query.sql_scan import create_empty, create_table, create_view
-from ticklake.query.sql_select import NAMES_TABLE, Part, chosen_parts, parameters_of, tree_of
+from ticklake.query.sql_select import NAMES_TABLE, Part, chosen_parts, parameters_of, readable, tree_of
 from ticklake.query.sql_views import LakeViews, lake_views, naive
 from ticklake.storage.arrow_stream import frame_of, table_of
 
@@ -185,7 +185,7 @@ def _rows(connection: Any, query: str, parameters: list[Any] | dict[str, Any]) -
     # A text of no statement, or one that answers nothing.
     if answer is None:
         return pl.DataFrame()
-    return frame_of(arrow_of(answer))
+    return frame_of(arrow_of(readable(answer)))
 
 
 def arrow_of(answer: Any) -> Any:

@@ -14,7 +14,7 @@ import duckdb
 
 from ticklake.query.sql_confine import confine, limit
 from ticklake.query.sql_prune import Node, functions_in, nodes, references, text_columns
-from ticklake.query.sql_select import NAMES_TABLE, Part, chosen_parts, parameters_of, tree_of
+from ticklake.query.sql_select import NAMES_TABLE, Part, chosen_parts, parameters_of, readable, tree_of
 from ticklake.storage.arrow_stream import (
     encoded_columns,
     read_message,
@@ -40,22 +40,12 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
-class _NotThere:
-    """Hides libraries that DuckDB and pyarrow would import only to ask whether rows come from them; pandas takes half of a start."""
-
-    def find_spec(self, name: str, *_where: Any) -> None:
-        """Say that there is no such module."""
-        if name in ("pandas", "polars"):
-            raise ModuleNotFoundError(name)
-
-
 class Refused(Exception):
     """A query that is not allowed."""
 
 
 def main() -> None:
     """Answer one query, which comes on standard input."""
-    sys.meta_path.insert(0, _NotThere())
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     connection = _warm_connection()
     confine()
@@ -99,7 +89,7 @@ def _answer(connection: Any, header: Mapping[str, Any], names: Any, source: IO[b
         _create_view(connection, name, read_table(source))
     _create_others(connection, header["views"], needs, query)
     answer = connection.sql(query, params=parameters or None)
-    batches = _reader_of(answer)
+    batches = _reader_of(readable(answer))
     write_message(sink, {"rows": True})
     _, cut = send_within(sink, batches, header["rows"], header["bytes"])
     write_message(sink, {"cut": cut})
@@ -126,7 +116,7 @@ def _checked(connection: Any, query: str) -> Node:
     for node in nodes(tree):
         kind = str(node.get("type"))
         if kind.endswith("_NODE") and kind not in _QUERY_NODES:
-            raise Refused(f"it has a {kind.removesuffix('_NODE').replace('_QUERY', '')} inside: only SELECT is allowed")
+            raise Refused(f"it has {kind.removesuffix('_NODE').replace('_QUERY', '')} inside: only SELECT is allowed")
     refused = sorted(functions_in(tree) & _REFUSED_FUNCTIONS)
     if refused:
         raise Refused(f"it calls {refused[0]}(): name the view itself")

@@ -13,7 +13,7 @@ import resource
 import struct
 import sys
 
-__all__ = ["confine", "limit"]
+__all__ = ["confine", "hide_libraries", "limit"]
 
 _NOBODY = 65534
 _FEW_FILES = 16
@@ -49,6 +49,20 @@ _REFUSED = {
     },
 }
 """The system calls that are refused, by the processor."""
+
+
+class _NotThere:
+    """Says of some libraries that they are not there."""
+
+    def find_spec(self, name: str, *_where: object) -> None:
+        """Find no module of theirs."""
+        if name in ("numpy", "pandas", "polars"):
+            raise ModuleNotFoundError(name)
+
+
+def hide_libraries() -> None:
+    """Hide libraries that DuckDB and pyarrow import only to ask whether rows come from them: they take half of a start."""
+    sys.meta_path.insert(0, _NotThere())
 
 
 def limit(memory: int, cpu_seconds: int) -> None:

@@ -59,11 +59,13 @@ def _unknown_column(column: str, query: str, views: Views) -> InvalidQuery:
     columns: dict[str, None] = {}
     for view in named:
         columns.update(dict.fromkeys(views[view]))
-    hint = did_you_mean(column, list(columns))
+    hint = " where it is named"
+    if column not in columns:
+        hint = did_you_mean(column, list(columns))
     if not named:
         return InvalidQuery(f"there is no column {column!r}: 'describe ohlcv' lists those of a view")
-    has = f"{' and '.join(named)} has {', '.join(columns)}"
-    return InvalidQuery(f"there is no column {column!r}{hint}: {has}")
+    has = [f"{view} has {', '.join(views[view])}" for view in named]
+    return InvalidQuery(f"there is no column {column!r}{hint}: {'; '.join(has)}")
 
 
 def _list(views: Views) -> str:

@@ -16,7 +16,7 @@ from ticklake.engine.read import chunks_of
 from ticklake.errors import InvalidQuery, TicklakeError
 from ticklake.query.sql_errors import refusal
 from ticklake.query.sql_scan import span_of
-from ticklake.query.sql_views import NAMES, LakeViews, SqlView
+from ticklake.query.sql_views import NAMES, LakeViews, SqlView, name_part
 
 __all__ = ["query_by_polars"]
 
@@ -77,7 +77,7 @@ def _rows(
         if span is None or left == 0:
             return
         for rows in chunks_of(store, store.view(dataset, span), view.kind.names):
-            named = rows.with_columns(pl.lit(_value(dataset, name), pl.String).alias(name) for name in view.names)
+            named = rows.with_columns(pl.lit(name_part(dataset, name), pl.String).alias(name) for name in view.names)
             # The limit counts rows before the predicate.
             if left is not None:
                 named = named.head(left)
@@ -85,15 +85,6 @@ def _rows(
             if predicate is not None:
                 named = named.filter(predicate)
             yield named.select(wanted)
-
-
-def _value(dataset: Dataset, name: str) -> str | None:
-    if name == "timeframe":
-        return dataset.timeframe_text
-    value = getattr(dataset, name)
-    if value is None:
-        return None
-    return str(value)
 
 
 def _datasets(lake: LakeViews, view: SqlView, predicate: pl.Expr | None) -> Iterator[Dataset]:

@@ -49,7 +49,14 @@ from ticklake.storage.arrow_stream import (
 
 __all__ = ["Sandbox", "SandboxedQuery", "run_sandboxed"]
 
-_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from ticklake.query.sql_child import main; main()"
+_PROGRAM = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from ticklake.query.sql_confine import hide_libraries
+hide_libraries()
+from ticklake.query.sql_child import main
+main()
+"""
 _ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system", "LC_ALL": "C.UTF-8"}
 """All that the process knows of the environment. With one heap for all threads, the address space is mostly memory in use."""
 _EMPTY_PROCESS = 512 * 1024**2

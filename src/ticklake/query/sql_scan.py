@@ -15,7 +15,7 @@ from ticklake.core.kinds import Column
 from ticklake.core.read_plan import Slice, plan_read
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.engine.read import read_rows
-from ticklake.engine.store import DatasetView, Store
+from ticklake.engine.store import Store
 from ticklake.query.sql_select import Part
 from ticklake.query.sql_views import LakeViews, NameColumns, SqlView, naive
 from ticklake.storage.arrow_stream import table_of
@@ -72,7 +72,7 @@ def create_view(connection: Any, lake: LakeViews, view: SqlView, parts: Iterable
         If a file is damaged.
     """
     selects: list[str] = []
-    rows: dict[Dataset, pl.DataFrame] = {}
+    rows: dict[Dataset, list[pl.DataFrame]] = {}
     for number, low, high in parts:
         dataset = lake.datasets[number]
         span = span_of(low, high)
@@ -81,10 +81,9 @@ def create_view(connection: Any, lake: LakeViews, view: SqlView, parts: Iterable
         plan = _plan(lake.engine.store, dataset, span)
         selects += plan.selects(view)
         if plan.frames:
-            rows[dataset] = pl.concat(plan.frames)
+            rows[dataset] = plan.frames
     if rows:
-        names = NameColumns(rows, view.names)
-        frame = pl.concat([names.add(frame, dataset) for dataset, frame in rows.items()])
+        frame = NameColumns(rows, view.names).add_all(rows)
         selects.append(_select_frame(_registered(connection, frame), view))
     if not selects:
         return create_empty(connection, view.name, view.columns)
@@ -111,20 +110,19 @@ class _Plan:
 def _plan(store: Store, dataset: Dataset, span: Span) -> _Plan:
     plan = _Plan(dataset)
     rows_of = store.view(dataset, span)
-    inline: list[Slice] = []
+    columns = rows_of.kind.names
     for piece in plan_read(rows_of.segments, rows_of.span):
+        segment = piece.segments[0]
         source = _file_of(store, piece)
-        if source is None and piece.is_whole:
-            # Read together below: hundreds of small segments may wait for their compaction.
-            inline.append(piece)
-        elif source is None:
-            plan.frames.append(_rows(store, rows_of, piece.segments, piece.span))
-        elif piece.is_whole:
+        if source is not None and piece.is_whole:
             plan.whole.append(source)
-        else:
+        elif source is not None:
             plan.cut.append((source, piece.span))
-    if inline:
-        plan.frames.append(_rows(store, rows_of, [piece.segments[0] for piece in inline], rows_of.span))
+        elif piece.is_whole and segment.path is None:
+            # Without a lazy frame, which costs more than the few rows of a segment that waits for its compaction.
+            plan.frames.append(store.rows(segment, rows_of.kind, None)[columns])
+        else:
+            plan.frames.append(read_rows(store, rows_of.of(piece.segments, piece.span), columns))
     return plan
 
 
@@ -136,10 +134,6 @@ def _file_of(store: Store, piece: Slice) -> Path | None:
     if isinstance(source, Path):
         return source
     return None
-
-
-def _rows(store: Store, rows_of: DatasetView, segments: Sequence[Any], span: Span) -> pl.DataFrame:
-    return naive(read_rows(store, rows_of.of(segments, span), rows_of.kind.names))
 
 
 def _select_files(view: SqlView, dataset: Dataset, paths: Sequence[Path], where: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ticklake.query.sql_prune import Condition, Node, Reference, nodes
 
-__all__ = ["Part", "chosen_parts", "parameters_of", "tree_of"]
+__all__ = ["NAMES_TABLE", "Part", "chosen_parts", "parameters_of", "readable", "tree_of"]
 
 Part = tuple[int, int | None, int | None]
 """The number of a dataset, and from when and until when its rows are wanted, in nanoseconds; ``None`` for no bound."""
@@ -27,7 +27,10 @@ _BOUNDS = {
 _TURNED = {"low": "high", "high": "low", "both": "both"}
 
 
-_EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+)?", re.IGNORECASE)
+_NO_FRAME = re.compile(r"UHUGEINT|BIGNUM|VARINT|\bBIT\b|UNION\(|GEOMETRY|VARIANT|TIME WITH TIME ZONE|OPAQUE")
+"""Types of which frames have no like."""
+_ZONED = "TIMESTAMP WITH TIME ZONE"
+_EXPLAIN = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*explain\s+(?:analyze\s+)?", re.IGNORECASE | re.DOTALL)
 
 
 def tree_of(connection: Any, query: str) -> Node | None:
@@ -79,6 +82,29 @@ def _together(one: Part | None, other: Part) -> Part:
     if one[2] is not None and other[2] is not None:
         high = max(one[2], other[2])
     return one[0], low, high
+
+
+def readable(answer: Any) -> Any:
+    """Return an answer of DuckDB whose columns a frame can have: others are written as text."""
+    columns: list[str] = []
+    types = list(map(str, answer.types))
+    for number, (name, sql_type) in enumerate(zip(answer.columns, types, strict=True), 1):
+        quoted = '"' + name.replace('"', '""') + '"'
+        columns.append(f"{_readable(f'#{number}', sql_type)} AS {quoted}")
+    if not any("::" in column.partition(" AS ")[0] for column in columns):
+        return answer
+    return answer.select(", ".join(columns))
+
+
+def _readable(column: str, sql_type: str) -> str:
+    """Return the expression of a column in a type that a frame can have."""
+    if sql_type == "HUGEINT":
+        # In 128 bits there is room for more digits than Arrow's decimals have: those are an error, and not another number.
+        return f"{column}::DECIMAL(38, 0)"
+    is_nested_interval = "INTERVAL" in sql_type and sql_type != "INTERVAL"
+    if is_nested_interval or _NO_FRAME.search(sql_type.replace(_ZONED, "")):
+        return f"{column}::VARCHAR"
+    return column
 
 
 class _Finder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from ticklake.core.kinds import KINDS, TIME, Kind
 from ticklake.core.statistics import inventory_frame
 from ticklake.engine.engine import Engine
 
-__all__ = ["DATASETS", "NAMES", "SQL_TYPES", "LakeViews", "NameColumns", "SqlView", "lake_views", "naive"]
+__all__ = ["DATASETS", "NAMES", "SQL_TYPES", "LakeViews", "NameColumns", "SqlView", "lake_views", "naive", "name_part"]
 
 DATASETS = "datasets"
 COVERAGE = "coverage"
@@ -185,12 +185,23 @@ class NameColumns:
         self._types: dict[str, pl.Enum] = {}
         of_view = list(datasets)
         for name in names:
-            texts = {_text(dataset, name) for dataset in of_view}
+            texts = {name_part(dataset, name) for dataset in of_view}
             self._types[name] = pl.Enum(sorted(text for text in texts if text is not None))
+
+    def add_all(self, rows: Mapping[Dataset, Sequence[pl.DataFrame]]) -> pl.DataFrame:
+        """Return the rows of several datasets as one frame with the columns."""
+        heights = [sum(frame.height for frame in frames) for frames in rows.values()]
+        # A call for each column, and not for each dataset: there may be thousands.
+        repeated = pl.Series(range(len(heights))).repeat_by(pl.Series(heights)).explode()
+        columns: list[pl.Series] = []
+        for name, dtype in self._types.items():
+            texts = pl.Series(name, [name_part(dataset, name) for dataset in rows], dtype)
+            columns.append(texts.gather(repeated))
+        return pl.concat([frame for frames in rows.values() for frame in frames]).with_columns(columns)
 
     def add(self, rows: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
         """Return the rows of a dataset with the columns."""
-        literals = {name: pl.lit(_text(dataset, name), dtype) for name, dtype in self._types.items()}
+        literals = {name: pl.lit(name_part(dataset, name), dtype) for name, dtype in self._types.items()}
         return rows.with_columns(**literals)
 
     def empty(self, kind: Kind, columns: Sequence[str]) -> pl.DataFrame:
@@ -200,8 +211,8 @@ class NameColumns:
         ]
 
 
-def _text(dataset: Dataset, name: str) -> str | None:
-    """Return a part of the name of a dataset as text."""
+def name_part(dataset: Dataset, name: str) -> str | None:
+    """Return a part of the name of a dataset as text; ``None`` if it has none."""
     if name == "timeframe":
         return dataset.timeframe_text
     value = getattr(dataset, name)

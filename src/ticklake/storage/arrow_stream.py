@@ -11,6 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from ticklake.errors import InvalidQuery
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,6 +34,11 @@ __all__ = [
 _LENGTH = struct.Struct(">Q")
 _NANOSECONDS = "ns"
 _LENGTH_OF_DAY = 86_400_000_000_000
+_LONGEST = 9.2e18
+"""Nanoseconds that fit into 64 bits, about."""
+_FIRST_DAY, _END_DAY = -719_162, 2_932_897
+"""Year 1 to the end of 9999, in days since 1970."""
+_PER_DAY = {"D": 1, "s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": _LENGTH_OF_DAY}
 _DAYS_OF_MONTH = 30
 """As DuckDB counts the days of a month in an interval."""
 
@@ -51,14 +59,21 @@ def table_of(frame: pl.DataFrame) -> pa.Table:
 
 
 def frame_of(table: pa.Table) -> pl.DataFrame:
-    """Return the answer of DuckDB as a frame: times in UTC, in nanoseconds where they fit; intervals as durations; whole sums as integers."""
+    """Return the answer of DuckDB as a frame: times in UTC, in nanoseconds where they fit; intervals as durations; whole sums as integers.
+
+    Raises
+    ------
+    InvalidQuery
+        If a column has values that no frame can hold.
+    """
     import polars as pl
 
     columns: dict[str, pl.Series] = {}
     for number, name in enumerate(table.column_names):
         values = table.column(number)
+        _check_times(name, values)
         if pa.types.is_interval(values.type):
-            values = _durations(values)
+            values = _durations(name, values)
         columns[_free_name(name, columns)] = _lake_type(pl.Series(name, values))
     return pl.DataFrame([series.alias(name) for name, series in columns.items()])
 
@@ -98,7 +113,35 @@ def _fitting(series: pl.Series, dtype: pl.DataType) -> pl.Series:
     return other
 
 
-def _durations(intervals: pa.ChunkedArray) -> pa.ChunkedArray:
+def _check_times(name: str, values: pa.ChunkedArray) -> None:
+    """Refuse times that Python and polars cannot write, like DuckDB's infinity; also those inside of lists."""
+    for leaf in _leaves(values.chunks):
+        if not pa.types.is_date(leaf.type) and not pa.types.is_timestamp(leaf.type):
+            continue
+        days = pc.min_max(leaf.cast(pa.int32() if pa.types.is_date32(leaf.type) else pa.int64())).as_py()
+        unit = _PER_DAY[getattr(leaf.type, "unit", "D")]
+        if days["min"] is not None and not _FIRST_DAY * unit <= days["min"] <= days["max"] < _END_DAY * unit:
+            raise InvalidQuery(
+                f"column {name!r} has times beyond the years 1 to 9999, like infinity: leave them out, or cast it to VARCHAR"
+            )
+
+
+def _leaves(arrays: Iterable[pa.Array]) -> Iterator[pa.Array]:
+    """Yield the arrays of values inside of arrays of lists and structures."""
+    waiting = list(arrays)
+    while waiting:
+        array = waiting.pop()
+        if pa.types.is_struct(array.type):
+            waiting += array.flatten()
+        elif pa.types.is_map(array.type):
+            waiting += [array.keys, array.items]
+        elif pa.types.is_nested(array.type):
+            waiting.append(array.flatten())
+        else:
+            yield array
+
+
+def _durations(name: str, intervals: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return months, days and nanoseconds as nanoseconds alone; polars reads no intervals."""
     import numpy as np
 
@@ -107,6 +150,9 @@ def _durations(intervals: pa.ChunkedArray) -> pa.ChunkedArray:
     for chunk in intervals.chunks:
         parts = np.frombuffer(chunk.buffers()[1], layout)[chunk.offset : chunk.offset + len(chunk)]
         days = parts["days"].astype("int64") + _DAYS_OF_MONTH * parts["months"].astype("int64")
+        length = parts["nanoseconds"].astype("float64") + days.astype("float64") * _LENGTH_OF_DAY
+        if len(length) and np.abs(length).max() > _LONGEST:
+            raise InvalidQuery(f"column {name!r} has intervals longer than 292 years: cast it to VARCHAR")
         total = parts["nanoseconds"] + days * _LENGTH_OF_DAY
         is_null = chunk.is_null().to_numpy(zero_copy_only=False)
         chunks.append(pa.array(total, pa.int64(), mask=is_null).cast(pa.duration(_NANOSECONDS)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 import polars as pl
@@ -47,19 +47,19 @@ class _Outlet:
         return taken
 
 
-def arrow_stream(empty: pl.DataFrame, frames: Iterable[pl.DataFrame]) -> Iterator[bytes]:
+def arrow_stream(empty: pl.DataFrame, frames: Iterable[pl.DataFrame]) -> Generator[bytes]:
     """Yield frames as one stream of Arrow's IPC format; *empty* has their columns."""
     return _streamed(empty, frames, _open_arrow)
 
 
-def parquet_stream(empty: pl.DataFrame, frames: Iterable[pl.DataFrame]) -> Iterator[bytes]:
+def parquet_stream(empty: pl.DataFrame, frames: Iterable[pl.DataFrame]) -> Generator[bytes]:
     """Yield frames as one Parquet file, with a row group for each."""
     return _streamed(empty, frames, _open_parquet)
 
 
 def _streamed(
     empty: pl.DataFrame, frames: Iterable[pl.DataFrame], open_writer: Callable[[_Outlet, pa.Schema], Any]
-) -> Iterator[bytes]:
+) -> Generator[bytes]:
     outlet = _Outlet()
     schema = _table(empty).schema
     with open_writer(outlet, schema) as writer:

@@ -297,6 +297,21 @@ def test_what_is_changed_is_written_down_with_who_did_it(lake, serve):
     assert client.get("/audit", params={"before": listed["next"]}).json()["data"][0]["path"] == "/api/v1/tokens"
 
 
+def test_the_job_that_a_request_made_is_written_down(lake, serve):
+    client = serve(lake)
+    job = client.post("/jobs", json={"operation": "compact"}).json()["id"]
+    [made] = logged(lake, 1)
+    assert (made.caller, made.status, made.detail) == ("owner", 201, f"job {job}: compact all datasets")
+
+
+def test_what_a_terminal_would_obey_is_written_down_as_text(lake, serve):
+    lake.tokens.create("root", "admin")
+    client = serve(lake)
+    client.get("/datasets/%1b]0;owned%07/rows")
+    [refused] = logged(lake, 1)
+    assert refused.path == "/api/v1/datasets/%1B%5D0;owned%07/rows"
+
+
 def test_refusals_are_written_down_without_what_was_sent(lake, serve):
     secret = lake.tokens.create("root", "admin").secret
     client = serve(lake)

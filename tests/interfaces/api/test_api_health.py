@@ -117,6 +117,16 @@ def test_a_slow_request_is_a_warning(lake, serve, caplog):
     assert [record.msg.name for record in caplog.records] == ["slow request"]
 
 
+def test_requests_need_not_be_logged_unless_they_are_slow_or_fail(lake, serve, caplog, monkeypatch):
+    client = serve(lake, log_requests=False)
+    with caplog.at_level(logging.INFO, "ticklake.requests"):
+        client.get("/datasets")
+        assert caplog.records == []
+        monkeypatch.setattr(type(lake.engine.catalog), "version", lambda _self: 1 / 0)
+        client.get("/datasets")
+    assert [r.msg.fields["status"] for r in caplog.records if r.name == "ticklake.requests"] == [500]
+
+
 def test_damage_that_a_request_meets_is_logged_with_its_place(lake, serve, caplog):
     lake.compact()
     lake.save("x:ohlcv:1m:BTC/USDT", bars(3, 5_000))

@@ -241,3 +241,20 @@ def test_lists_are_searched_sorted_and_paged(served):
     everything = client.get("/datasets", params={"sort": "rows"}).json()
     assert page["data"] == everything["data"][1:3]
     assert (page["rows"], page["total"], page["complete"]) == (2, everything["rows"], False)
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters"),
+    [
+        ("/panel", {"exchange": "binance", "symbols": "*", "timeframe": "1m"}),
+        (f"/datasets/{TRADES}/asof", {"right": QUOTES}),
+        (f"/datasets/{TRADES}/markout", {"against": QUOTES}),
+    ],
+)
+def test_what_would_need_too_many_rows_in_memory_is_refused_before_one_is_read(served, serve, path, parameters):
+    client = serve(served[0], input_rows=100)
+    refused = client.get(path, params=parameters)
+    assert refused.status_code == 400
+    assert "ask for a shorter span" in refused.json()["detail"]
+    short = client.get(path, params={**parameters, "end": "2024-01-01T00:10:00Z"})
+    assert (short.status_code, short.json()["rows"]) == (200, 10)

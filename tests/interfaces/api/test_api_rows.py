@@ -243,3 +243,74 @@ def test_an_error_before_the_first_row_is_a_problem(large, serve, monkeypatch):
     monkeypatch.setattr(pages, "chunks_of", broken)
     answer = serve(large).get(rows_path(), params={"format": "arrow"})
     assert (answer.status_code, answer.json()["title"]) == (500, "CorruptSegment")
+
+
+def test_an_answer_from_memory_says_the_newest_version(lake, serve):
+    client = serve(lake)
+    parameters = {"limit": 4}
+    first = client.get(rows_path(), params=parameters)
+    lake.save("binance:trades:ETH/USDT", trades([START]))
+    again = client.get(rows_path(), params=parameters)
+    assert again.headers["etag"] == first.headers["etag"]
+    assert again.json()["data"] == first.json()["data"]
+    assert again.json()["version"] == lake.engine.catalog.version() == first.json()["version"] + 1
+    # Its cursor goes on in that version, too.
+    rest = client.get(rows_path(), params={"limit": 100, "cursor": again.json()["next"]}).json()
+    assert (rest["rows"], rest["version"]) == (7, lake.engine.catalog.version())
+
+
+def test_answers_are_kept_up_to_their_budget():
+    from ticklake.interfaces.api.answer_cache import AnswerCache
+
+    answers = AnswerCache(80)
+    for number in range(20):
+        answers.add(str(number), number, 10)
+        assert answers.size <= 80
+    assert answers.get("19") == 19
+    assert answers.get("0") is None
+    answers.add("large", 1, 11)
+    assert answers.get("large") is None
+
+
+def test_an_old_version_is_read_of_a_dataset_that_is_gone(lake, serve):
+    client, version = serve(lake), lake.engine.catalog.version()
+    first = client.get(rows_path(), params={"limit": 4}).json()
+    lake.drop(TRADES)
+    assert client.get(rows_path()).status_code == 404
+    assert client.get(rows_path(), params={"version": version}).json()["rows"] == 11
+    rest = client.get(rows_path(), params={"limit": 100, "cursor": first["next"]}).json()
+    assert (rest["rows"], rest["version"]) == (7, version)
+
+
+def test_a_cursor_goes_on_after_a_rename(lake, serve):
+    client = serve(lake)
+    first = client.get(rows_path(), params={"limit": 4}).json()
+    lake.rename(TRADES, "binance:trades:XBT/USDT")
+    rest = client.get(rows_path(), params={"limit": 100, "cursor": first["next"]}).json()
+    assert rest["rows"] == 7
+
+
+def test_the_condition_of_the_newest_rows_is_theirs(serve):
+    hours = [parse_time(f"2024-01-01T0{hour}:00:00Z") for hour in range(6)]
+    with memory_lake(clock=lambda: hours[5]) as lake:
+        name = "binance:ohlcv:1h:BTC/USDT"
+        bars = [{"ts": ts, "open": 1.0, "high": 2.0, "low": 0.5, "close": 1.5, "volume": 9.0} for ts in hours[:5]]
+        looks = [Covered(Span(hours[0], hours[1])), Covered(Span(hours[2], hours[5]))]
+        lake.engine.append(Dataset.parse(name), [bars[0], *bars[2:]], Provenance("binance"), looks)
+        client = serve(lake)
+        whole = client.get(rows_path(name))
+        newest = client.get(rows_path(name), params={"last": 2})
+        assert (whole.json()["condition"], newest.json()["condition"]) == ("gaps", "complete")
+        # Coverage can change without a row.
+        lake.engine.want(Dataset.parse(name), Span(hours[5], parse_time("2024-01-01T08:00:00Z")))
+        again = client.get(rows_path(name), params={"last": 2}, headers={"If-None-Match": newest.headers["etag"]})
+        assert (again.status_code, again.json()["condition"]) == (200, "pending")
+
+
+def test_derived_rows_have_the_condition_of_what_they_are_made_of(lake, serve):
+    lake.engine.append(Dataset.parse(TRADES), [], Provenance("binance"), [Covered(Span(START, START + 10**15))])
+    lake.derive("seconds", TRADES, "1s")
+    lake.derived.refresh()
+    (derived,) = [str(dataset) for dataset in lake.datasets("@seconds")]
+    answer = serve(lake).get(rows_path(derived)).json()
+    assert (answer["rows"], answer["condition"]) == (1, "complete")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -77,17 +76,19 @@ class Question(NamedTuple):
     """A verb that reads, how it is called, and what of its answer is compared."""
 
     verb: str
-    ask: Callable[[Any], Any]
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+
+    def ask(self, lake: Any) -> Any:
+        """Put it to a lake."""
+        method = lake
+        for name in self.verb.split("."):
+            method = getattr(method, name)
+        return method(*self.arguments, **self.options)
 
 
 def _q(verb: str, *arguments: Any, **options: Any) -> Question:
-    def ask(lake: Any) -> Any:
-        method = lake
-        for name in verb.split("."):
-            method = getattr(method, name)
-        return method(*arguments, **options)
-
-    return Question(verb, ask)
+    return Question(verb, arguments, options)
 
 
 BTC = ("binance", "BTC/USDT")
@@ -151,6 +152,8 @@ QUESTIONS = [
     _q("datasets", "eth"),
     _q("inventory"),
     _q("inventory", "trades"),
+    _q("sql", "select symbol, max(high) as high, count(*) as n, min(ts) as ts from ohlcv group by symbol order by 1"),
+    _q("sql", "select * from trades where symbol = ? order by ts limit 3", ["BTC/USDT"]),
     _q("last_timestamp", TRADES),
     _q("missing_intervals", BARS),
     _q("missing_intervals", BARS, text(0), text(HOUR)),
@@ -191,5 +194,6 @@ QUESTIONS = [
     _q("panel", "binance", "DOGE/*", "1m"),
     _q("features.read", "nothing", "v1"),
     _q("iterate", BARS, by="nothing"),
+    _q("sql", "select nothing from ohlcv"),
     _q("at", 10**6),
 ]

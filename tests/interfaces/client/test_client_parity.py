@@ -13,6 +13,7 @@ from ticklake.core.book import Book
 from ticklake.core.feature_values import FeatureDescription
 from ticklake.core.frame import Frame
 from ticklake.core.frames import Frames
+from ticklake.core.sql import SqlResult
 from ticklake.errors import TicklakeError
 
 
@@ -36,6 +37,8 @@ def plain(answer: Any) -> Any:
                 dict(answer.imbalances),
                 answer.sources,
             )
+        case SqlResult():
+            return table(answer.frame), answer.version, answer.complete
         case Frames():
             return answer.instants.tolist(), answer.version, list(map(plain, answer))
         case FeatureDescription():

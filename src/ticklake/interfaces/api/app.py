@@ -115,7 +115,7 @@ class _Guarded(FastAPI):
         """Put the gate around all else, and around it what logs requests."""
         server: Server = self.state.server
         gate: ASGIApp = Gate(super().build_middleware_stack(), server.options, server.callers, server.audit)
-        gate = Observed(gate, metrics=server.metrics.http, slow=server.options.slow, prefix=PREFIX)
+        gate = Observed(gate, server.metrics.http, server.options, PREFIX)
         if not server.options.allowed_origins:
             return gate
         return CORSMiddleware(

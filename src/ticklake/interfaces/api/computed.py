@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from ticklake.interfaces.api.server import Server, server_of
 from ticklake.lake.view import View
 from ticklake.query.pages import STREAM_ROWS
 
-__all__ = ["Made", "answer_made"]
+__all__ = ["Made", "answer_made", "refuse_large"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,21 @@ async def answer_made(
         return _begun(server, made, facts, shape)
 
     return await send(server, await server.work(work), shape)
+
+
+def refuse_large(server: Server, view: View, datasets: Iterable[Dataset], span: Span) -> None:
+    """Refuse to compute from more stored rows than may be in memory for one answer; they are estimated, and none is read.
+
+    Raises
+    ------
+    BadInput
+    """
+    rows = sum(view.estimate(dataset, span.start, span.end).rows for dataset in datasets)
+    most = server.options.input_rows
+    if rows > most:
+        raise BadInput(
+            f"this is made of about {rows:,} rows, and an answer of at most {most:,}: ask for a shorter span"
+        )
 
 
 def _begun(server: Server, made: Made, facts: Mapping[str, Any], shape: Shape) -> Begun:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -15,7 +15,7 @@ from ticklake.core.csv_safety import escape_formulas
 from ticklake.errors import BadInput
 from ticklake.interfaces.schema import frame_text
 
-__all__ = ["Format", "Layout", "Shape", "Times", "encoded", "format_of", "rows_json"]
+__all__ = ["Format", "Layout", "Shape", "Times", "data_json", "encoded", "envelope", "format_of"]
 
 
 class Format(StrEnum):
@@ -126,29 +126,34 @@ def _weight(parameters: Iterable[str]) -> float:
     return 1.0
 
 
-def rows_json(rows: pl.DataFrame, facts: Mapping[str, Any], shape: Shape = Shape()) -> bytes:
-    """Return rows as JSON: an object of *facts*, with the list of rows, or the object of columns, as ``data``."""
-    head = json.dumps({"rows": rows.height, **facts})
+def data_json(rows: pl.DataFrame, shape: Shape) -> bytes:
+    """Return rows as JSON: a list of objects, or an object of columns."""
     text = shape.text(rows)
     # Polars writes the rows: a dictionary for each row takes ten times as long.
     if shape.layout is Layout.COLUMNS:
         columns = text.select(pl.all().implode()).write_json()
         # The one row of that frame, without the list around it.
-        return f'{head[:-1]}, "data": {columns[1:-1]}}}'.encode()
-    return f'{head[:-1]}, "data": {text.write_json()}}}'.encode()
+        return columns[1:-1].encode()
+    return text.write_json().encode()
 
 
-def encoded(empty: pl.DataFrame, frames: Iterable[pl.DataFrame], shape: Shape) -> Iterator[bytes]:
+def envelope(data: bytes, facts: Mapping[str, Any]) -> bytes:
+    """Return an object of *facts*, with what :func:`data_json` returned as ``data``."""
+    head = json.dumps(facts)
+    return b"".join((head[:-1].encode(), b', "data": ', data, b"}"))
+
+
+def encoded(empty: pl.DataFrame, frames: Iterable[pl.DataFrame], shape: Shape) -> Generator[bytes]:
     """Yield rows in a format that is written piece by piece; *empty* has their columns."""
     return _ENCODERS[shape.format](empty, frames, shape)
 
 
-def _ndjson(_empty: pl.DataFrame, frames: Iterable[pl.DataFrame], shape: Shape) -> Iterator[bytes]:
+def _ndjson(_empty: pl.DataFrame, frames: Iterable[pl.DataFrame], shape: Shape) -> Generator[bytes]:
     for part in _in_batches(frames):
         yield shape.text(part).write_ndjson().encode()
 
 
-def _csv(empty: pl.DataFrame, frames: Iterable[pl.DataFrame], shape: Shape) -> Iterator[bytes]:
+def _csv(empty: pl.DataFrame, frames: Iterable[pl.DataFrame], shape: Shape) -> Generator[bytes]:
     yield _csv_text(empty, shape, header=True)
     for part in _in_batches(frames):
         yield _csv_text(part, shape, header=False)
@@ -161,13 +166,13 @@ def _csv_text(rows: pl.DataFrame, shape: Shape, *, header: bool) -> bytes:
     return text.write_csv(include_header=header).encode()
 
 
-def _arrow(empty: pl.DataFrame, frames: Iterable[pl.DataFrame], _shape: Shape) -> Iterator[bytes]:
+def _arrow(empty: pl.DataFrame, frames: Iterable[pl.DataFrame], _shape: Shape) -> Generator[bytes]:
     from ticklake.storage.streams import arrow_stream
 
     return arrow_stream(empty, frames)
 
 
-def _parquet(empty: pl.DataFrame, frames: Iterable[pl.DataFrame], _shape: Shape) -> Iterator[bytes]:
+def _parquet(empty: pl.DataFrame, frames: Iterable[pl.DataFrame], _shape: Shape) -> Generator[bytes]:
     from ticklake.storage.streams import parquet_stream
 
     return parquet_stream(empty, frames)
@@ -180,7 +185,7 @@ def _in_batches(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
 
 
 _TEXT_ROWS = 1 << 14
-_ENCODERS: dict[Format, Callable[[pl.DataFrame, Iterable[pl.DataFrame], Shape], Iterator[bytes]]] = {
+_ENCODERS: dict[Format, Callable[[pl.DataFrame, Iterable[pl.DataFrame], Shape], Generator[bytes]]] = {
     Format.NDJSON: _ndjson,
     Format.CSV: _csv,
     Format.ARROW: _arrow,

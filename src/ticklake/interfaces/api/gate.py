@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,8 +27,9 @@ from ticklake.interfaces.api.audit_writer import AuditWriter
 from ticklake.interfaces.api.body import LimitedBody
 from ticklake.interfaces.api.callers import Callers, Known, csrf_token
 from ticklake.interfaces.api.head import CSRF_HEADER, LOGIN, Head, Refused, check_head
+from ticklake.interfaces.api.live import WhileAllowed
 from ticklake.interfaces.api.problems import problem, problem_of
-from ticklake.interfaces.api.protection import protected_headers
+from ticklake.interfaces.api.protection import ProtectedAnswer, protected_headers
 from ticklake.log import Log
 
 __all__ = ["Gate"]
@@ -123,28 +125,19 @@ class Gate:
         state = scope.setdefault("state", {})
         state["caller"] = known.caller
         state["session"] = known.session
+        if head.is_live and known.caller is not None:
+            receive = WhileAllowed(receive, partial(self._callers.is_allowed, known, head.address), _gone(head))
         if head.is_socket:
             await self._app(scope, receive, send)
             return
         body = LimitedBody(receive, head, self._most(head), self._options.receive_timeout)
-        status = 500
-
-        async def send_protected(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = protected_headers(message["headers"])
-                if not body.is_complete:
-                    # What is left of the body would be taken for the next request.
-                    headers.append((b"connection", b"close"))
-                message = {**message, "headers": headers}
-            await send(message)
-
+        answer = ProtectedAnswer(send, body)
         try:
-            await self._app(scope, body, send_protected)
+            await self._app(scope, body, answer.send)
+            await answer.finish()
         finally:
-            is_query = state.get("needed") is Role.READ and not is_refusal(status)
-            self._note(head, state["caller"], status, state.get("audit", ""), is_query=is_query)
+            is_query = state.get("needed") is Role.READ and not is_refusal(answer.status)
+            self._note(head, state["caller"], answer.status, state.get("audit", ""), is_query=is_query)
 
     async def _refuse(
         self, scope: Scope, receive: Receive, send: Send, head: Head, known: Known, answer: Response, detail: str
@@ -163,8 +156,8 @@ class Gate:
         if caller is not None:
             name, role = caller.name, caller.role.value
         at = self._audit.now()
-        request = (head.address, head.method, head.shown_path)
-        entry = AuditEntry(at, name, role, *request, status, detail[:500], is_query=is_query)
+        request = (_printable(head.address, 100), head.method, head.shown_path)
+        entry = AuditEntry(at, name, role, *request, status, _printable(detail, 500), is_query=is_query)
         self._audit.write(entry)
 
 
@@ -200,6 +193,18 @@ def _refuse_body(head: Head, known: Known) -> None:
         raise NotSignedIn(SIGN_IN_FIRST)
     if head.is_upload and not known.caller.role.includes(Role.COLLECT):
         raise NotAllowed(f"{known.caller.name!r} has the role {known.caller.role}, and uploads need {Role.COLLECT}")
+
+
+def _printable(text: str, most: int) -> str:
+    """Return the beginning of a text that came from outside, for people who read the audit log on a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text[:most])
+
+
+def _gone(head: Head) -> Message:
+    """Return the message that says that a client is gone."""
+    if head.is_socket:
+        return {"type": "websocket.disconnect", "code": 1008}
+    return {"type": "http.disconnect"}
 
 
 def _key(head: Head, known: Known) -> str:

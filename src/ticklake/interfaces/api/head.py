@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from starlette.types import Scope
 
@@ -108,8 +108,8 @@ class Head:
 
     @property
     def shown_path(self) -> str:
-        """The path, as it may stand in a log."""
-        return redacted(self.path)[:500]
+        """The path, as it may stand in a log: without secrets, and encoded, as a terminal would obey what is in it."""
+        return quote(redacted(self.path), safe="/:@*+,;=~")[:500]
 
     @property
     def session(self) -> str | None:

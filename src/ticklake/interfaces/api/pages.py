@@ -1,7 +1,7 @@
 """The pages that show the OpenAPI document: Swagger UI at /docs and ReDoc at /redoc.
 
-Their scripts and styles are files of the package fastapi-offline, served by this server: no page asks another one. No script stands in a
-page itself, so that a policy of ``script-src 'self'`` holds.
+Their scripts and styles are files of the package fastapi-offline, served by this server. No script stands in a page itself, so that a policy of
+``script-src 'self'`` holds; with it, no page asks another server.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import anyio
 from anyio import CapacityLimiter
@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 
 from ticklake.catalog.audit_log import AuditLog
 from ticklake.config import ServerSettings, SqlSettings
+from ticklake.interfaces.api.answer_cache import AnswerCache
 from ticklake.interfaces.api.audit_writer import AuditWriter
 from ticklake.interfaces.api.background import Background
 from ticklake.interfaces.api.callers import Callers
@@ -44,6 +45,7 @@ class Server:
         # Apart: reads that take milliseconds do not wait for a verification that takes minutes.
         self._reads = CapacityLimiter(options.threads)
         self._works = CapacityLimiter(options.threads)
+        self.answers: AnswerCache[Any] = AnswerCache(int(options.answer_cache))
         self.background = Background(lake, options.threads)
         self.uploads = Uploads(lake, int(options.max_upload))
         self.clients = Clients()

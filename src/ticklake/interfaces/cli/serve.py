@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ticklake.interfaces.cli import options as o
-from ticklake.interfaces.cli.output import errors, print_error
+from ticklake.interfaces.cli.output import errors
 
 if TYPE_CHECKING:
     from ticklake.interfaces.collection import Collection
@@ -87,7 +87,8 @@ def _collection(lake: Lake, workers: int) -> Collection:
     from ticklake.interfaces.collection import Collection
 
     collect_garbage_seldom()
-    return Collection(lake, lambda _job: None, print_error, workers=workers)
+    # What happens is in the log.
+    return Collection(lake, lambda _job: None, lambda _text: None, workers=workers)
 
 
 def _command(

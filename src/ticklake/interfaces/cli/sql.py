@@ -48,7 +48,8 @@ def sql(
 
     It runs in a process of its own, which cannot write and has limits (sql.memory, sql.seconds, sql.rows).
     """
-    from ticklake.interfaces.cli.formats import write_rows
+    from ticklake.interfaces.cli.formats import usual_format, write_rows
+    from ticklake.interfaces.sql_text import as_text
 
     form = format_of(form, as_json=as_json)
     text = _text(query, file)
@@ -57,7 +58,8 @@ def sql(
         if at is not None:
             view = lake.at(version_or_time(at))
         answer = _answer(sandbox, view, text)
-    write_rows(answer.frame, form, output, limit)
+    form = form or usual_format(output)
+    write_rows(as_text(answer.frame, form), form, output, limit)
     if not answer.complete:
         print_error(f"note: {answer.note}")
         raise typer.Exit(INCOMPLETE)
@@ -93,6 +95,9 @@ def _begun(*, trusted: bool) -> Iterator[Sandbox | None]:
 
 
 def _answer(sandbox: Sandbox | None, view: View, query: str) -> SqlResult:
-    if sandbox is None:
+    from ticklake.lake.view import View
+
+    # A lake that is served elsewhere has a sandbox there.
+    if sandbox is None or not isinstance(view, View):
         return view.sql(query)
     return sandbox.query(view.engine, query).run()

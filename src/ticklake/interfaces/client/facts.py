@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -15,12 +16,14 @@ from ticklake.core.provenance import Provenance
 from ticklake.core.quality import Quality, trend_of
 from ticklake.core.selection import parse_count, parse_text
 from ticklake.core.span import Span
+from ticklake.core.sql import SqlResult
 from ticklake.core.time import TimeLike
 from ticklake.core.words import DatasetLike
 from ticklake.errors import BadInput
 from ticklake.interfaces.client.asking import Asking
-from ticklake.interfaces.client.connection import json_of
-from ticklake.interfaces.client.wire import in_path, parameters
+from ticklake.interfaces.client.connection import ARROW, json_of
+from ticklake.interfaces.client.rows import frame_of
+from ticklake.interfaces.client.wire import in_path, json_value, parameters
 from ticklake.interfaces.decoding import frame_from_json, from_json, rows_from_json
 
 __all__ = ["RemoteFacts"]
@@ -68,6 +71,27 @@ class RemoteFacts(Asking):
         listed = frame_from_json(rows, _INVENTORY)
         # The server looks in any case.
         return listed.filter(listed["dataset"].str.contains(part, literal=True))
+
+    def sql(
+        self,
+        query: str,
+        params: Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        engine: Literal["duckdb", "polars"] | None = None,
+    ) -> SqlResult:
+        """Answer an SQL query over the views of the lake: see :meth:`Lake.sql <ticklake.Lake.sql>`.
+
+        It runs on the server, in a sandbox: one SELECT, by DuckDB, with limits. An answer that is cut says so: ``complete`` is false.
+        """
+        if engine not in (None, "duckdb"):
+            raise BadInput(f"engine={engine!r} is for a lake at hand: a server answers by DuckDB")
+        body = {"query": query, "params": json_value("", params)}
+        answer = self._connection.send("POST", "/sql", body, self._pin.parameters, accept=ARROW, is_read=True)
+        complete = answer.headers.get("ticklake-complete", "true") == "true"
+        note = ""
+        if not complete:
+            note = "rows were left out, as the server limits the size of answers: ask for fewer"
+        return SqlResult(frame_of(answer), int(answer.headers["ticklake-version"]), complete, note)
 
     def last_timestamp(self, dataset: DatasetLike) -> int | None:
         """Return the time of the newest row in nanoseconds, or ``None``."""

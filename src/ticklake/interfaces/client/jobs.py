@@ -15,7 +15,7 @@ from ticklake.core.runs import LogLine, Run, RunState
 from ticklake.core.schedules import Schedule
 from ticklake.core.selection import parse_count
 from ticklake.core.streams import StreamStatus
-from ticklake.errors import Cancelled, TicklakeError
+from ticklake.errors import BadInput, Cancelled, TicklakeError
 from ticklake.interfaces.client.connection import Connection, json_of
 from ticklake.interfaces.client.wire import as_list, json_value, json_values, parameters
 from ticklake.interfaces.decoding import from_json
@@ -203,7 +203,11 @@ class RemoteJobs(_Namespace):
         TicklakeError
             If it failed and has no run that says why.
         """
-        job = self._post(Job, path, {**body, "begin": True})
+        job = self._post(Job, path, body)
+        if job.state is JobState.QUEUED:
+            # A worker there may have been faster; and if its dataset is worked on, it waits in the queue.
+            with suppress(BadInput):
+                self._post(Job, f"/jobs/{job.id}/start")
         job = self.wait(job.id, watch=watch)
         if job.state is JobState.CANCELLED:
             raise Cancelled(f"job {job.id} was cancelled: what it had committed is kept")

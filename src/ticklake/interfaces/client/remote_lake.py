@@ -18,7 +18,7 @@ from ticklake.core.provenance import Provenance
 from ticklake.core.requests import BackfillRequest
 from ticklake.core.results import DatasetChange, Receipt
 from ticklake.core.rules import DerivedRule
-from ticklake.core.runs import Run
+from ticklake.core.runs import Run, RunState
 from ticklake.core.selection import parse_count
 from ticklake.core.statistics import LakeStats
 from ticklake.core.symbol import exchange_id
@@ -235,8 +235,8 @@ class RemoteLake(RemoteView):
         ------
         Cancelled
             If somebody else cancels the job.
-        TicklakeError
-            If it fails before it has begun, like one of an exchange that there is not.
+        UnknownExchange, UnknownSymbol, UnknownTimeframe, Unsupported, InvalidTime
+            As at hand, once the job was refused.
         """
         request = _request(
             exchange,
@@ -251,9 +251,11 @@ class RemoteLake(RemoteView):
             archives=archives,
         )
         job, runs = self.jobs.do("/backfill", request.to_json(), watch)
-        if not runs:
-            raise TicklakeError(f"job {job.id} has no run: {job.outcome}")
-        return runs[-1]
+        if runs and (runs[-1].state is not RunState.FAILED or runs[-1].progress):
+            return runs[-1]
+        # It was refused before it began, in words alone: planning it is refused with the error of its class.
+        self.plan(request)
+        raise TicklakeError(f"job {job.id} failed: {job.outcome}")
 
     def update(
         self,

@@ -21,7 +21,7 @@ from websockets.sync.client import connect as connect_here
 from ticklake.core.dataset import Dataset
 from ticklake.core.retry import RetryPolicy
 from ticklake.core.time import SECOND, parse_time
-from ticklake.errors import BadResponse, ServerUnavailable
+from ticklake.errors import BadResponse, NotSignedIn, ServerUnavailable
 from ticklake.interfaces.client.address import PREFIX, is_loopback
 from ticklake.interfaces.client.connection import Connection
 from ticklake.interfaces.client.problems import error_of
@@ -218,6 +218,11 @@ class RemoteSubscriber:
         """
         if isinstance(error, InvalidStatus):
             answer = error.response
+            if answer.status_code in (401, 403):
+                # Servers say no more of a connection that they refuse.
+                raise NotSignedIn(
+                    f"{self._connection.url} refuses the subscription: connect with a token that it knows"
+                ) from error
             refused = error_of(
                 answer.status_code, bytes(answer.body or b""), dict(answer.headers), self._connection.url
             )

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from ticklake.core.access import Role
-from ticklake.core.gaps import GapReport, missing_in
+from ticklake.core.gaps import GapReason, GapReport
 from ticklake.core.time import DAY, parse_time
 from ticklake.errors import BadInput
 from ticklake.interfaces.api.access import allow
@@ -94,16 +94,13 @@ async def gaps(
 
 
 def _summary(report: GapReport) -> Iterator[dict[str, Any]]:
-    holes = Counter(gap.reason for gap in report.gaps)
-    missing = set(missing_in(report.gaps))
+    """Yield how many holes there are of each reason, and how many rows are missing in them, as far as they can be counted."""
+    holes, missing = Counter[GapReason](), Counter[GapReason]()
+    for gap in report.gaps:
+        holes[gap.reason] += 1
+        missing[gap.reason] += gap.known_missing or 0
     for reason, count in sorted(holes.items()):
-        of_reason = [gap for gap in report.gaps if gap.reason is reason]
-        yield {
-            "reason": reason.value,
-            "is_missing": of_reason[0] in missing,
-            "holes": count,
-            "missing": sum(gap.known_missing or 0 for gap in of_reason),
-        }
+        yield {"reason": reason.value, "is_missing": reason.is_missing, "holes": count, "missing": missing[reason]}
 
 
 @router.get(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -54,22 +54,12 @@ async def provenance_by_file(
     "/datasets/{name:path}/revisions",
     summary="Changed rows",
     responses=answers_value(
-        [{"ts": "2024-01-01T00:00:00Z", "before": "{}", "after": "{}", "commit_id": 12}], rows=1, total=1, complete=True
+        [{"ts": "2024-01-01T00:00:00Z", "before": "{}", "after": "{}", "commit_id": 12}], rows=1, complete=True
     ),
 )
 async def revisions(request: Request, name: Name, at: OfVersion, limit: Most = 10_000) -> Response:
     """Return the rows that were changed, each as it was before and after."""
-
-    def page(view: View) -> dict[str, Any]:
-        changed = view.revisions(name)
-        return {
-            "rows": min(len(changed), limit),
-            "total": len(changed),
-            "complete": len(changed) <= limit,
-            "data": list(map(row_to_json, changed[:limit])),
-        }
-
-    return await answer_with(request, at, page)
+    return await answer_with(request, at, lambda view: _listed(view.revisions(name, limit=limit + 1), limit))
 
 
 @router.get(
@@ -93,8 +83,11 @@ async def quarantine_of_all(request: Request, at: OfVersion, limit: Most = 1_000
 
 
 def _refused(view: View, name: str | None, limit: int) -> dict[str, Any]:
-    # One more shows whether there are more.
-    rows = view.quarantine(name, limit=limit + 1)
+    return _listed(view.quarantine(name, limit=limit + 1), limit)
+
+
+def _listed(rows: Sequence[Mapping[str, Any]], limit: int) -> dict[str, Any]:
+    """Return the rows of a page: one more than its limit shows that there are more."""
     return {
         "rows": min(len(rows), limit),
         "complete": len(rows) <= limit,

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from ticklake.core.access import Role
+from ticklake.core.dataset import Dataset
 from ticklake.core.span import Span
 from ticklake.core.symbol import exchange_id
 from ticklake.interfaces.api.access import allow
-from ticklake.interfaces.api.computed import Made, answer_made
+from ticklake.interfaces.api.computed import Made, answer_made, refuse_large
 from ticklake.interfaces.api.openapi import answers_rows
 from ticklake.interfaces.api.reading import (
     Columns,
@@ -28,7 +29,8 @@ from ticklake.interfaces.api.reading import (
     names_in,
 )
 from ticklake.interfaces.api.rows import Written, shape_of
-from ticklake.lake.arguments import known_dataset
+from ticklake.interfaces.api.server import server_of
+from ticklake.lake.arguments import known_dataset, matching_datasets
 from ticklake.lake.joins import datasets_of_symbols
 from ticklake.lake.view import View
 
@@ -122,6 +124,11 @@ async def panel(
     words: dict[str, Any] = {"how": how, "label": label, "fill": fill}
 
     def make(view: View) -> Made:
+        datasets = datasets_of_symbols(
+            view.engine, exchange_id(exchange), list(names_in(symbols) or ()), timeframe, kind
+        )
+        span = Span.parse(as_time(start), as_time(end))
+        refuse_large(server_of(request), view, datasets, span)
         rows = view.panel(
             exchange,
             list(names_in(symbols) or ()),
@@ -136,10 +143,7 @@ async def panel(
             lags=lags_in(lags),
             **words,
         )
-        datasets = datasets_of_symbols(
-            view.engine, exchange_id(exchange), list(names_in(symbols) or ()), timeframe, kind
-        )
-        return Made(rows, datasets, Span.parse(as_time(start), as_time(end)))
+        return Made(rows, datasets, span)
 
     return await answer_made(request, at, make, written.shape)
 
@@ -166,6 +170,8 @@ async def asof(
     """Return the rows of a dataset with the newest row of others that was known at the time of each."""
 
     def make(view: View) -> Made:
+        left, span = known_dataset(view.engine, name), Span.parse(as_time(start), as_time(end))
+        refuse_large(server_of(request), view, [left, *_matching(view, right)], span)
         joined = view.asof(
             name,
             list(names_in(right) or ()),
@@ -177,7 +183,7 @@ async def asof(
             allow_exact=allow_exact,
             suffix=suffix,
         )
-        return Made(joined, [known_dataset(view.engine, name)], Span.parse(as_time(start), as_time(end)))
+        return Made(joined, [left], span)
 
     return await answer_made(request, at, make, written.shape)
 
@@ -206,6 +212,8 @@ async def markout(
     words: dict[str, Any] = {"unit": unit}
 
     def make(view: View) -> Made:
+        trades, span = known_dataset(view.engine, name), Span.parse(as_time(start), as_time(end))
+        refuse_large(server_of(request), view, [trades, *_matching(view, against)], span)
         rows = view.markout(
             name,
             list(names_in(against) or ()),
@@ -216,6 +224,10 @@ async def markout(
             max_age=max_age,
             **words,
         )
-        return Made(rows, [known_dataset(view.engine, name)], Span.parse(as_time(start), as_time(end)))
+        return Made(rows, [trades], span)
 
     return await answer_made(request, at, make, written.shape)
+
+
+def _matching(view: View, names: str) -> list[Dataset]:
+    return matching_datasets(view.engine, list(names_in(names) or ()))

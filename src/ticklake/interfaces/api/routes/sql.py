@@ -16,6 +16,7 @@ from ticklake.interfaces.api.openapi import answers_rows
 from ticklake.interfaces.api.reading import OfVersion
 from ticklake.interfaces.api.rows import Begun, Written, begun, send, shape_of
 from ticklake.interfaces.api.server import server_of
+from ticklake.interfaces.sql_text import as_text
 from ticklake.query.sql_sandbox import SandboxedQuery
 
 __all__ = ["router"]
@@ -74,7 +75,8 @@ async def sql(
         return server.queries.sandbox.query(engine, wanted.query, wanted.params, limits=replace(limits, rows=most))
 
     def write(result: SqlResult) -> Begun:
-        return begun(result.frame.clear(), iter([result.frame]), result.rows, _facts(result), written.shape)
+        rows = as_text(result.frame, form)
+        return begun(rows.clear(), iter([rows]), result.rows, _facts(result), written.shape)
 
     result = await server.queries.run(request, await server.work(make))
     return await send(server, await server.work(write, result), written.shape)
