@@ -43,6 +43,7 @@ async def rows_of(request: Request) -> tuple[bytes, str]:
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind not in _READERS:
         raise HTTPException(415, f"rows of the type {kind[:100]!r} are not read: send one of {', '.join(_READERS)}")
+    # The gate has bounded it.
     return await request.body(), kind
 
 
