@@ -29,6 +29,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.frame_request import FrameRequest
 from ticklake.core.instrument import Instrument
 from ticklake.core.streams import LiveOptions
+from ticklake.interfaces.cli.long_running import collect_garbage_seldom
 from ticklake.query.frames import FrameReader
 from ticklake.query.hot_cache import HotCache
 from ticklake.sources.live.base import Subscription
@@ -55,14 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--events", type=int, default=EVENTS)
     parser.add_argument("--pace", type=int, default=0, help="events a second (default: as fast as they can be sent)")
     parser.add_argument("--frames", choices=("bars", "trades"), help="make frames of these, not reads of the cache")
+    parser.add_argument("--apart", action="store_true", help="make frames in a process of their own")
     parser.add_argument("--folder", type=Path, help="where to store (default: the system's temp)")
     options = parser.parse_args(arguments)
+    collect_garbage_seldom()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:
-        print(
-            json.dumps(
-                asyncio.run(collect(Path(folder), options.events, options.pace, frames=options.frames)), indent=1
-            )
-        )
+        collecting = collect(Path(folder), options.events, options.pace, frames=options.frames, apart=options.apart)
+        print(json.dumps(asyncio.run(collecting), indent=1))
     return 0
 
 
@@ -118,6 +118,13 @@ class Reader(threading.Thread):
         self.has_to_end = threading.Event()
         self.seconds: list[float] = []
         """The times of reads that found all rows."""
+        self.cpu: list[float] = []
+        """The processor time of frames: a busy machine adds nothing to it."""
+
+    def end(self) -> None:
+        """Stop reading."""
+        self.has_to_end.set()
+        self.join()
 
     def run(self) -> None:
         """Read until told to end."""
@@ -135,29 +142,74 @@ class FrameTimer(Reader):
 
     def __init__(self, lake: ticklake.Lake, cache: HotCache, datasets: Sequence[Dataset], kinds: str) -> None:
         super().__init__(cache, datasets[:FRAMES_OF])
-        self.cpu: list[float] = []
-        """The processor time of this thread: a busy machine adds nothing to it."""
         self._kinds = () if kinds == "bars" else (kinds,)
         self._frames = FrameReader(lake.engine, cache.rows)
         self._clock = lake.engine.now
-        minute = time.time_ns() // data.MINUTE * data.MINUTE
-        bars = data.bars(1_000, minute - 1_000 * data.MINUTE)
-        lake.save_all([(f"binance:ohlcv:1m:{dataset.symbol}", bars) for dataset in self._datasets])
 
     def run(self) -> None:
-        """Make frames until told to end."""
+        """Make frames until told to end. The first of each symbol imports and reads what later ones need."""
+        for dataset in self._datasets:
+            self._time(dataset)
+        self.seconds, self.cpu = [], []
         for dataset in itertools.cycle(self._datasets):
             if self.has_to_end.wait(READ_EVERY):
                 return
-            request = FrameRequest.of("binance", str(dataset.symbol), kinds=self._kinds, indicators=INDICATORS)
-            began, cpu = time.perf_counter(), time.thread_time()
-            frame = self._frames.read(request, np.array([self._clock()])).frame(0)
-            if frame.bars["1m"].height and frame.indicators and (frame.trades.height or not self._kinds):
-                self.seconds.append(time.perf_counter() - began)
-                self.cpu.append(time.thread_time() - cpu)
+            self._time(dataset)
+
+    def _time(self, dataset: Dataset) -> None:
+        request = FrameRequest.of("binance", str(dataset.symbol), kinds=self._kinds, indicators=INDICATORS)
+        began, cpu = time.perf_counter(), time.thread_time()
+        frame = self._frames.read(request, np.array([self._clock()])).frame(0)
+        if frame.bars["1m"].height and frame.indicators and (frame.trades.height or not self._kinds):
+            self.seconds.append(time.perf_counter() - began)
+            self.cpu.append(time.thread_time() - cpu)
 
 
-async def collect(folder: Path, events: int, pace: int, *, frames: str | None = None) -> dict[str, float]:
+class FrameTimerApart:
+    """A :class:`FrameTimer` in a process of its own, which sees rows once they are committed."""
+
+    def __init__(self, folder: Path, datasets: Sequence[Dataset], kinds: str) -> None:
+        # Not forked: threads that this process has by now would be missing, and their locks held for ever.
+        context = multiprocessing.get_context("spawn")
+        self._pipe, other = context.Pipe()
+        self._process = context.Process(
+            target=_time_frames, args=(other, folder, datasets[:FRAMES_OF], kinds), daemon=True
+        )
+        self._process.start()
+        self._pipe.recv()
+
+    def start(self) -> None:
+        """Begin to make frames."""
+        self._pipe.send("begin")
+
+    def end(self) -> None:
+        """Stop, and fetch how long each frame took."""
+        self._pipe.send("end")
+        self.seconds, self.cpu = self._pipe.recv()
+        self._process.join()
+
+
+def _time_frames(pipe: Any, folder: Path, datasets: Sequence[Dataset], kinds: str) -> None:
+    with ticklake.open(folder) as lake:
+        timer = FrameTimer(lake, HotCache(lake.engine.now), datasets, kinds)
+        pipe.send("ready")
+        pipe.recv()
+        timer.start()
+        pipe.recv()
+        timer.end()
+        pipe.send((timer.seconds, timer.cpu))
+
+
+def _save_bars(lake: ticklake.Lake, datasets: Sequence[Dataset]) -> None:
+    """Save bars up to now of the symbols that frames are made of."""
+    minute = time.time_ns() // data.MINUTE * data.MINUTE
+    bars = data.bars(1_000, minute - 1_000 * data.MINUTE)
+    lake.save_all([(f"binance:ohlcv:1m:{dataset.symbol}", bars) for dataset in datasets[:FRAMES_OF]])
+
+
+async def collect(
+    folder: Path, events: int, pace: int, *, frames: str | None = None, apart: bool = False
+) -> dict[str, float]:
     """Collect so many events, as fast as they come or at a *pace* a second, and return what it took."""
     receiving, sending = multiprocessing.Pipe(duplex=False)
     sender = multiprocessing.Process(target=send, args=(sending, events, pace), daemon=True)
@@ -177,7 +229,12 @@ async def collect(folder: Path, events: int, pace: int, *, frames: str | None = 
         service = LiveService(engine, leave, LiveOptions(), listeners=[delays])
         feeds = live_feeds("binance", subscriptions, instruments, FeedOptions(url))
         datasets = [subscription.dataset for subscription in subscriptions]
-        reader = FrameTimer(lake, cache, datasets, frames) if frames else Reader(cache, datasets)
+        reader: Reader | FrameTimerApart = Reader(cache, datasets)
+        if frames:
+            _save_bars(lake, datasets)
+            reader = FrameTimer(lake, cache, datasets, frames)
+        if frames and apart:
+            reader = FrameTimerApart(folder, datasets, frames)
         task = asyncio.create_task(service.run(feeds))
         await delays.begun.wait()
         began, cpu = time.perf_counter(), time.process_time()
@@ -191,7 +248,8 @@ async def collect(folder: Path, events: int, pace: int, *, frames: str | None = 
         await service.flush()
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
         stored = sum(status.stored for status in service.status())
-        reader.has_to_end.set()
+        if pace:
+            reader.end()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     sender.kill()
@@ -208,7 +266,7 @@ async def collect(folder: Path, events: int, pace: int, *, frames: str | None = 
             "commit": engine.seconds,
             "frame" if frames else "read": reader.seconds,
         }
-        if isinstance(reader, FrameTimer):
+        if frames:
             delays_of["frame_cpu"] = reader.cpu
         for name, values in delays_of.items():
             figures |= {f"{name}_p{percent}_ms": _percentile(values, percent) * 1e3 for percent in (50, 99) if values}

@@ -13,7 +13,15 @@ import pytest
 
 import ticklake
 from ticklake import errors
-from ticklake.config import AlertSettings, ExchangeSettings, JobSettings, LogSettings, ServerSettings, Settings
+from ticklake.config import (
+    AlertSettings,
+    ExchangeSettings,
+    JobSettings,
+    LogSettings,
+    ServerSettings,
+    Settings,
+    SqlSettings,
+)
 from ticklake.core.indicator_names import parse_indicators, usual_name
 from ticklake.core.indicator_table import DEFINITIONS
 from ticklake.core.kinds import KINDS
@@ -114,6 +122,7 @@ def test_every_setting_stands_in_the_reference():
         *AlertSettings.model_fields,
         *ServerSettings.model_fields,
         *LogSettings.model_fields,
+        *SqlSettings.model_fields,
     ]
     assert [name for name in names if name not in reference] == []
 
@@ -241,6 +250,7 @@ def environment(url: str) -> dict[str, str]:
 RUNS = [
     "README.md",
     "docs/how-to/other-engines.md",
+    "docs/how-to/sql.md",
     "docs/how-to/simulated-exchange.md",
     "docs/how-to/train-a-model.md",
     "docs/how-to/back-test.md",

@@ -33,3 +33,9 @@ def test_fields_may_be_called_like_attributes_of_records(caplog):
 def test_secrets_are_hidden_before_any_handler_sees_them():
     fields = Event("x", {"reason": ValueError("https://a.b/c?signature=S3cr3t")}).fields
     assert fields == {"reason": "https://a.b/c?signature=***"}
+
+
+def test_a_text_of_others_cannot_begin_a_line_of_its_own():
+    event = Event("request", {"path": "/a\nlevel=error\x1b[2J\u2028é"})
+    assert event.fields["path"] == "/a\\nlevel=error\\x1b[2J\\u2028é"
+    assert len(str(event).splitlines()) == 1

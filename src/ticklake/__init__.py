@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ticklake.alerts.service import Alerts
-    from ticklake.app import open_lake as open  # noqa: A004
     from ticklake.catalog.runs import Runs
     from ticklake.core.alerts import Alert, AlertRule, Message
     from ticklake.core.bars import Bars
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from ticklake.core.coverage import Coverage, Covered, Found
     from ticklake.core.crosscheck import CrossCheck
     from ticklake.core.dataset import Dataset
+    from ticklake.core.event_rows import Event
     from ticklake.core.feature_columns import FeatureColumn
     from ticklake.core.feature_values import FeatureDescription, FeatureDiff
     from ticklake.core.features import FeatureSet
@@ -54,12 +54,15 @@ if TYPE_CHECKING:
     from ticklake.core.schedules import Change, Schedule
     from ticklake.core.segment import Segment
     from ticklake.core.span import Span
+    from ticklake.core.sql import SqlResult
     from ticklake.core.statistics import GroupStats, LakeStats
     from ticklake.core.streams import StreamRequest, StreamStatus
     from ticklake.core.symbol import Symbol
     from ticklake.core.timeframe import Timeframe
     from ticklake.errors import TicklakeError
     from ticklake.files.mapping import Mapping
+    from ticklake.interfaces.client import connect
+    from ticklake.interfaces.opening import open_lake as open  # noqa: A004
     from ticklake.jobs.queue import Jobs
     from ticklake.jobs.schedules import Schedules
     from ticklake.lake import Lake, Snapshot
@@ -68,7 +71,6 @@ if TYPE_CHECKING:
     from ticklake.lake.features import Features
     from ticklake.lake.instruments import LakeInstruments
     from ticklake.lake.streams import Streams
-    from ticklake.query.iterate import Event
 
 _PUBLIC = {
     "Admin": "lake.admin",
@@ -94,7 +96,7 @@ _PUBLIC = {
     "Deleted": "core.results",
     "Derived": "lake.deriving",
     "DerivedRule": "core.rules",
-    "Event": "query.iterate",
+    "Event": "core.event_rows",
     "FeatureColumn": "core.feature_columns",
     "FeatureDescription": "core.feature_values",
     "FeatureDiff": "core.feature_values",
@@ -148,6 +150,7 @@ _PUBLIC = {
     "Sighting": "core.instrument",
     "Snapshot": "lake",
     "Span": "core.span",
+    "SqlResult": "core.sql",
     "StreamRequest": "core.streams",
     "StreamStatus": "core.streams",
     "Streams": "lake.streams",
@@ -156,7 +159,8 @@ _PUBLIC = {
     "Timeframe": "core.timeframe",
     "Trade": "core.records",
     "Vacuumed": "core.results",
-    "open": "app",
+    "connect": "interfaces.client",
+    "open": "interfaces.opening",
 }
 _RENAMED = {"open": "open_lake"}
 
@@ -238,6 +242,7 @@ __all__ = [
     "Sighting",
     "Snapshot",
     "Span",
+    "SqlResult",
     "StreamRequest",
     "StreamStatus",
     "Streams",
@@ -246,6 +251,7 @@ __all__ = [
     "Timeframe",
     "Trade",
     "Vacuumed",
+    "connect",
     "open",
 ]
 

@@ -7,24 +7,11 @@ then ``ticklake.toml`` in the working folder, then the defaults.
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ByteSize,
-    ConfigDict,
-    Field,
-    SecretStr,
-    StringConstraints,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -35,9 +22,10 @@ from pydantic_settings import (
 
 from ticklake.core.read_plan import CACHE_SIZE
 from ticklake.core.retry import OF_CALLS, OF_JOBS, RetryPolicy
-from ticklake.core.schedules import refuse_bare_number
+from ticklake.core.sql import LEAST_MEMORY, OF_QUERIES, SqlLimits
 from ticklake.core.streams import OF_STREAMS, LiveOptions
 from ticklake.errors import BadInput
+from ticklake.setting_types import Address, Lag, Length, MinFree, Origin, Size
 
 if TYPE_CHECKING:
     from ticklake.core.knowledge import Lags
@@ -54,6 +42,7 @@ __all__ = [
     "LogSettings",
     "ServerSettings",
     "Settings",
+    "SqlSettings",
     "load_settings",
     "load_wanted",
     "setting_problems",
@@ -89,42 +78,6 @@ _PLAIN_WORDS = {
 """The words for the types of errors of pydantic, whose own are those of Python programmers."""
 _SECRETS = frozenset({"api_key", "api_secret", "urls"})
 """Settings whose values are never shown."""
-
-
-def _refuse_percentage(value: object) -> object:
-    """Refuse an invalid percentage like ``200 %``: pydantic would take its number for a size in bytes."""
-    if "%" in str(value):
-        raise ValueError("a share of a disk is written like 2 %")
-    return value
-
-
-def _free_space(value: object, parse: ValidatorFunctionWrapHandler) -> Any:
-    """Refuse what is neither a share nor a size with one error: pydantic has one for each, and names its own types."""
-    try:
-        return parse(value)
-    except ValidationError:
-        raise ValueError("is neither a share of the disk nor a size: write it like '2 %' or '500MB'") from None
-
-
-def _checked_address(value: str) -> str:
-    """Refuse what is no address of a server: requests would fail with an error that does not name the setting."""
-    if value and not re.match(r"https?://[^/\s]", value):
-        raise ValueError("an address is written like http://127.0.0.1:8000")
-    return value
-
-
-def _checked_origin(value: str) -> str:
-    """Refuse what browsers do not send as an origin: it would never match."""
-    if not re.fullmatch(r"https?://[^/\s*]+", value):
-        raise ValueError("an origin is written like https://dash.example.com, without a path")
-    return value.lower()
-
-
-Address = Annotated[str, AfterValidator(_checked_address)]
-Origin = Annotated[str, AfterValidator(_checked_origin)]
-Share = Annotated[str, StringConstraints(pattern=r"^\s*\d{1,2}(\.\d+)?\s*%\s*$")]
-Size = Annotated[ByteSize, BeforeValidator(_refuse_percentage)]
-MinFree = Annotated[Share | Size, Field(union_mode="left_to_right"), WrapValidator(_free_space)]
 
 
 class ExchangeSettings(BaseModel):
@@ -240,8 +193,6 @@ class LiveSettings(BaseModel):
 
 
 Rule = Literal["run_failed", "stale", "gaps", "disk"]
-Lag = Annotated[str, BeforeValidator(refuse_bare_number), StringConstraints(pattern=r"^(0|[1-9]\d*)[smhdw]$")]
-Length = Annotated[str, BeforeValidator(refuse_bare_number), StringConstraints(pattern=r"^[1-9]\d*[smhdw]$")]
 
 
 class AlertSettings(BaseModel):
@@ -270,6 +221,9 @@ class ServerSettings(BaseModel):
         4, ge=1, le=64, description="Requests that are answered at the same time; more make all of them slower."
     )
     processes: int = Field(1, ge=1, le=64, description="Processes that answer requests, each with so many threads.")
+    log_requests: bool = Field(
+        True, description="Whether each request is a line of the log; else those alone that are slow or fail."
+    )
     slow: float = Field(1.0, ge=0, description="A request that takes more seconds is logged as slow.")
     shutdown_seconds: float = Field(
         30.0,
@@ -290,8 +244,9 @@ class ServerSettings(BaseModel):
         default_factory=list, description="Addresses of reverse proxies, whose X-Forwarded headers are believed."
     )
     session: Length = Field("12h", description="How long a browser stays signed in.")
-    max_body: Size = Field(ByteSize(1024**2), description="The largest body of a request.")
+    max_body: Size = Field(ByteSize(16 * 1024**2), description="The largest body of a request.")
     max_upload: Size = Field(ByteSize(1024**3), description="The largest file that is uploaded.")
+    max_unpacked: Size = Field(ByteSize(8 * 1024**3), description="What an uploaded file may unpack to.")
     rate: float = Field(2000.0, gt=0, description="Requests a second of one caller.")
     at_once: int = Field(256, ge=1, description="Requests of one caller at the same time.")
     subscriptions: int = Field(16, ge=1, description="Live connections of one caller.")
@@ -321,6 +276,28 @@ class ServerSettings(BaseModel):
         """Return the same settings at another address, where one is given."""
         given = {"host": host, "port": port, "require_token": require_token, "processes": processes}
         return self.model_copy(update={name: value for name, value in given.items() if value is not None})
+
+
+class SqlSettings(BaseModel):
+    """What an SQL query that is not trusted may use: one of ``ticklake sql`` or of the server."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    memory: Size = Field(
+        ByteSize(OF_QUERIES.memory),
+        ge=LEAST_MEMORY,
+        description="The address space of its process; half a GiB of it is taken before it begins.",
+    )
+    seconds: float = Field(OF_QUERIES.seconds, gt=0, description="When it has run so long, it is ended.")
+    rows: int = Field(OF_QUERIES.rows, ge=1, description="Most rows of its answer; what is cut is said.")
+    bytes: Size = Field(ByteSize(OF_QUERIES.bytes), ge=1024, description="Most bytes of its answer.")
+
+    at_once: int = Field(2, ge=1, le=64, description="Queries that the server runs at the same time; others wait.")
+
+    @property
+    def limits(self) -> SqlLimits:
+        """The same as a value."""
+        return SqlLimits(**self.model_dump(exclude={"at_once"}))
 
 
 class KnowledgeSettings(BaseModel):
@@ -366,7 +343,11 @@ class Settings(BaseSettings):
         env_prefix="TICKLAKE_", env_nested_delimiter="__", toml_file=CONFIG_FILE, extra="forbid"
     )
 
-    lake: str = Field("data", description="The lake's folder, or the URL of its catalog: sqlite:///folder.")
+    lake: str = Field(
+        "data",
+        description="The lake's folder, or the URL of its catalog: sqlite:///folder; or the address of a server: http://host:8470.",
+    )
+    token: SecretStr | None = Field(None, description="What is sent to the server, if the lake is one that is served.")
     exchange_url: Address | None = Field(
         None, description="Reach every exchange at this address + /{exchange}: the simulated exchange."
     )
@@ -398,6 +379,7 @@ class Settings(BaseSettings):
     log: LogSettings = Field(default_factory=LogSettings, description="What is logged, and where.")
     server: ServerSettings = Field(default_factory=ServerSettings, description="How the lake is served over HTTP.")
     retry: RetrySettings = Field(default_factory=RetrySettings, description="How failed calls are repeated.")
+    sql: SqlSettings = Field(default_factory=SqlSettings, description="What an SQL query may use that is not trusted.")
 
     @classmethod
     def settings_customise_sources(

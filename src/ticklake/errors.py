@@ -14,6 +14,7 @@
     │   ├── UnknownExchange
     │   ├── UnknownSymbol
     │   ├── UnknownTimeframe
+    │   ├── InvalidQuery           SQL that cannot be run, or that is not allowed
     │   └── Unsupported            the source cannot serve what was asked
     ├── SourceError                the market's side
     │   ├── RateLimited            retriable; carries ``retry_after`` seconds where known
@@ -42,10 +43,12 @@
     ├── AlertNotSent               an address of alerts did not take one
     ├── NoLake                     there is no lake at that place
     ├── BrokenPlugin               a package offers a source that cannot be loaded
+    ├── ServerUnavailable          retriable: no server answers at that address
     ├── NotSignedIn                a server needs a token, and got none that it knows
     ├── NotAllowed                 the role of the caller does not include it
     ├── TooManyRequests            retriable: a server had enough of this caller; carries ``retry_after`` seconds
     ├── LooksAhead                 a function uses rows that were not knowable
+    ├── QueryTooLarge              a query needs more memory or time than it may use
     └── MissingExtra               an optional dependency is not installed
 
 ``retriable`` is a fact of the class; ``exit_code`` is what the shell sees.
@@ -74,6 +77,7 @@ __all__ = [
     "FeaturesDiffer",
     "InvalidData",
     "InvalidName",
+    "InvalidQuery",
     "InvalidTime",
     "LeaseHeld",
     "LeaseLost",
@@ -84,8 +88,10 @@ __all__ = [
     "NotAllowed",
     "NotFound",
     "NotSignedIn",
+    "QueryTooLarge",
     "RateLimited",
     "ReadOnlyLake",
+    "ServerUnavailable",
     "SlowSubscriber",
     "SourceError",
     "SourceUnavailable",
@@ -159,6 +165,10 @@ class UnknownSymbol(BadInput):
 
 class UnknownTimeframe(BadInput):
     """Not a timeframe, or not one the exchange serves."""
+
+
+class InvalidQuery(BadInput):
+    """SQL that cannot be run, or that is not allowed."""
 
 
 class Unsupported(BadInput):
@@ -308,6 +318,16 @@ class BrokenPlugin(TicklakeError):
     """A package offers a source that cannot be loaded."""
 
 
+class ServerUnavailable(TicklakeError):
+    """The server of a lake cannot be reached, or does not answer now; ``retry_after`` has the seconds that it asks for."""
+
+    retriable = True
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class NotSignedIn(TicklakeError):
     """A server needs a token, and got none that it knows."""
 
@@ -332,6 +352,10 @@ class LooksAhead(TicklakeError):
     def __init__(self, message: str, leak: object = None) -> None:
         super().__init__(message)
         self.leak = leak
+
+
+class QueryTooLarge(TicklakeError):
+    """A query needs more memory or time than it may use."""
 
 
 class MissingExtra(TicklakeError):

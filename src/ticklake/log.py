@@ -12,7 +12,7 @@ from typing import Any
 
 from ticklake.core.redact import redacted
 
-__all__ = ["Event", "Log"]
+__all__ = ["Event", "Log", "one_line"]
 
 _CALLER = 3
 """Frames from the logger up to who says what happened."""
@@ -71,7 +71,24 @@ class Log:
             self._logger.log(level, Event(event, fields), exc_info=failure, stacklevel=_CALLER)
 
 
+def one_line(text: str) -> str:
+    """Return a text for a log: without secrets, and with what is no printable character written out.
+
+    Whoever sends a request chooses its path: a line break in it would begin a line that nobody logged.
+    """
+    text = redacted(text)
+    if text.isprintable():
+        return text
+    return "".join(map(_written_out, text))
+
+
+def _written_out(character: str) -> str:
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode()
+
+
 def _safe(value: Any) -> Any:
     if isinstance(value, bool | int | float):
         return value
-    return redacted(str(value))
+    return one_line(str(value))

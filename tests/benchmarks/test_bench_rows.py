@@ -43,7 +43,9 @@ LIVE_ROWS = (
     ("frame-hot", "frame-cold", "frame-many", "frame-of-many"),
     ("frame-live",),
     ("frame-live-trades",),
+    ("frame-collecting",),
     ("http-rate", "http-p50", "http-p99", "http-cpu", "http-growth"),
+    ("remote", "remote-share", "remote-arrow", "remote-memory"),
 )
 """Rows that share the run of one benchmark."""
 

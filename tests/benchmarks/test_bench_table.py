@@ -126,6 +126,7 @@ def test_most_workloads_have_a_target_and_each_its_own_name():
         "open",
         "frame-of-many",
         "frame-live-trades",
+        "frame-collecting",
         "asof-stored",
         "markout",
         "panel",

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 import yaml
@@ -113,8 +113,15 @@ def test_the_steps_of_the_build_make_a_server_that_is_healthy(tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment["TICKLAKE_LAKE"] = str(tmp_path / "lake")
-    command = [str(venv / "bin" / "ticklake"), "serve", "--collect", "--port", str(port)]
-    server = subprocess.Popen(command, cwd=tmp_path, env=environment)
+    environment |= compose()["services"]["lake"]["environment"]
+    program = str(venv / "bin" / "ticklake")
+    # As docs/how-to/deploy.md says: a server that others reach needs a token first.
+    made = subprocess.run(
+        [program, "token", "create", "prometheus", "--role", "read"], env=environment, capture_output=True
+    )
+    token = made.stdout.decode().strip()
+    [command] = map(json.loads, of(FINAL, "CMD"))
+    server = subprocess.Popen([program, *command, "--port", str(port)], cwd=tmp_path, env=environment)
     try:
         [check] = of(FINAL, "HEALTHCHECK")
         words = json.loads(check[check.index("[") :])
@@ -123,6 +130,9 @@ def test_the_steps_of_the_build_make_a_server_that_is_healthy(tmp_path):
         while subprocess.run(words, stderr=subprocess.DEVNULL, cwd=tmp_path, env=environment).returncode:
             assert time.monotonic() < deadline
             time.sleep(0.2)
+        headers = {"Authorization": f"Bearer {token}", "Host": f"lake:{port}"}
+        with urlopen(Request(f"http://127.0.0.1:{port}/metrics", headers=headers), timeout=10) as answer:
+            assert b"ticklake_lake_readable 1" in answer.read()
     finally:
         server.terminate()
         assert server.wait(40) == 0

@@ -94,6 +94,14 @@ def test_a_signed_address_of_ccxt_never_reaches_the_log(logged):
     assert "S3cr3t" not in json.dumps([first, second])
 
 
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_records_of_others_are_one_line_each(tmp_path, form):
+    configure_logs(LogSettings(file=str(tmp_path / "log"), format=form))
+    logging.getLogger("uvicorn.error").warning("no request: %s", "a\nb\x1b[31m")
+    (line,) = (tmp_path / "log").read_text().splitlines()
+    assert "\x1b[31m" not in line
+
+
 def test_a_file_that_cannot_be_written_is_said(tmp_path):
     with pytest.raises(BadInput, match=r"log\.file=.*cannot be written"):
         configure_logs(LogSettings(file=str(tmp_path / "no" / "folder" / "x.log")))

@@ -78,7 +78,7 @@ DIFFERENCES = pl.DataFrame(
         ({Found.LOST: (1.5, float("nan"))}, {"lost": [1.5, None]}),
         (Receipt(received=2, new=2, version=4), {"received": 2, "new": 2, "changed": 0, "duplicate": 0, "quarantined": 0, "version": 4, "reasons": {}}),
         (GAP, {**BOUNDS, "missing": 1, "reason": "lost", "detail": "half a page"}),
-        (Left(GAP, "nobody has it"), {**BOUNDS, "missing": 1, "reason": "lost", "why": "nobody has it"}),
+        (Left(GAP, "nobody has it"), {**BOUNDS, "missing": 1, "reason": "lost", "detail": "half a page", "why": "nobody has it"}),
         (Coverage((Covered(HOUR_SPAN),)), [{**BOUNDS, "found": "data", "reason": ""}]),
         (Compaction("a", 3, 1, 9, 30, 10), {"dataset": "a", "segments_before": 3, "segments_after": 1, "rows": 9, "bytes_before": 30, "bytes_after": 10}),
         (Message(False, AlertRule.DISK, "/", "full", START), {"is_recovery": False, "rule": "disk", "subject": "/", "text": "full", "since": BOUNDS["start"]}),
@@ -93,7 +93,7 @@ def test_a_value_has_the_form(value, form):
 def test_a_run_has_all_that_is_known_of_it():
     assert to_json(RUN) == {
         "id": 7, "job": None, "state": "incomplete", "operation": "backfill", "subject": "binance", "started": BOUNDS["start"],
-        "finished": BOUNDS["end"], "done": 0.5, "outcome": "", "parameters": {}, "progress": {},
+        "finished": BOUNDS["end"], "heartbeat": BOUNDS["start"], "done": 0.5, "outcome": "", "process": "", "parameters": {}, "progress": {},
     }  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def test_the_quality_of_a_dataset_and_of_its_days():
     form = to_json(Quality(dataset=BARS, span=HOUR_SPAN, days=(day,), freshness=DAY))
     assert (form["start"], form["freshness_seconds"], form["bars_behind"]) == (BOUNDS["start"], 86_400.0, None)
     assert to_json(day)["day"] == "2024-01-01"
-    assert to_json(day)["gaps"] == {"lost": {"count": 1, "records": 1, "seconds": 3600.0}}
+    assert to_json(day)["gaps"] == {"lost": {"count": 1, "records": 1, "seconds": 3600.0, "nanoseconds": HOUR}}
 
 
 def test_times_of_rows_are_those_of_everything_else():

@@ -12,6 +12,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from ticklake.app import open_lake
+from ticklake.catalog.catalog import Catalog
 from ticklake.config import Settings
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
@@ -422,6 +423,50 @@ def test_rows_are_kept_and_what_changes_is_read_anew(lake):
     lake.drop(BARS)
     lake.save(BARS, bars(0, 100, bump=3.0))
     assert of(lake, at).bars["1m"].equals(lake.load(BARS, START + 40 * MINUTE))
+
+
+def test_what_a_frame_does_not_hold_is_not_looked_up(lake, monkeypatch):
+    lake.save_all([(BARS, bars(0, 100)), (TRADES, trades(0, 6000))])
+    lookup, looked_up = Catalog.heads, []
+
+    def heads(catalog, datasets):
+        looked_up.extend(map(str, datasets))
+        return lookup(catalog, datasets)
+
+    monkeypatch.setattr(Catalog, "heads", heads)
+    assert of(lake, START + 100 * MINUTE, kinds=()).bars["1m"].height == 60
+    assert looked_up == [BARS]
+    looked_up.clear()
+    of(lake, START + 100 * MINUTE, kinds="trades", book_depth=5)
+    assert looked_up == [BARS, TRADES, "x:book:BTC/USDT"]
+
+
+def test_after_a_commit_that_does_not_concern_a_frame_nothing_is_asked_of_the_catalog(lake, monkeypatch):
+    lake.save(BARS, bars(0, 100))
+    before = of(lake, START + 100 * MINUTE, kinds=())
+    lake.save(TRADES, trades(0, 100))
+    for name in ("heads", "coverage", "has_history", "snapshot"):
+        monkeypatch.setattr(Catalog, name, None)
+    after = of(lake, START + 100 * MINUTE, kinds=())
+    assert after.digest() == before.digest()
+    assert after.version == before.version + 1
+
+
+def test_what_another_process_commits_is_in_the_next_frame(lake):
+    lake.save(BARS, bars(0, 90))
+    assert of(lake, START + 100 * MINUTE, kinds=()).bars["1m"].height == 50
+    with open_lake(lake.root, settings=Settings()) as other:
+        other.save(BARS, bars(90, 95))
+        lake.save(TRADES, trades(0, 100))
+        assert of(lake, START + 100 * MINUTE, kinds=()).bars["1m"].height == 55
+        other.save(FUNDING, pl.DataFrame({"ts": times(6000), "rate": [0.01]}))
+        assert of(lake, START + 100 * MINUTE, kinds="funding").funding.height == 1
+
+
+def test_bars_of_which_nobody_notes_the_receipt_are_made_of_trades_though_no_trades_are_asked_for(lake):
+    lake.save_all([(BARS, bars(0, 10)), (TRADES, received(*((number, number + 0.5) for number in range(120))))])
+    frame = of(lake, START + 130 * SECOND, kinds=(), knowledge="received")
+    assert frame.bars["1m"]["trades"].to_list() == [60, 60]
 
 
 def test_a_frame_is_of_one_version_while_rows_are_committed(lake):

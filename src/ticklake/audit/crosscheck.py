@@ -158,7 +158,7 @@ def _against_page(
     kind = dataset.spec
     keying = keying_of(engine.catalog.dataset(dataset))
     theirs = rows_in(sort(canonical(page.frame, kind), kind), parts)
-    stored = pl.concat([kind.empty().select(kind.names), *(engine.load(dataset, part) for part in parts)])
+    stored = pl.concat([kind.no_rows, *(engine.load(dataset, part) for part in parts)])
     ours = canonical(stored, kind)
     if keying == "print":
         ours, theirs = number_prints(ours), number_prints(theirs)

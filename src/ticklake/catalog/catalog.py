@@ -20,6 +20,7 @@ from ticklake.catalog.file_header import change_number
 from ticklake.catalog.history import History
 from ticklake.catalog.listeners import CommitListeners
 from ticklake.catalog.origins import Origins
+from ticklake.catalog.own_commits import OwnCommits
 from ticklake.catalog.parameters import among, as_list
 from ticklake.catalog.prepared import Prepared
 from ticklake.catalog.segment_columns import SEGMENT, WITHOUT_DATA
@@ -112,11 +113,9 @@ _DECLARED = Prepared(
 )
 _COMMIT = schema.commits.insert()
 
-_COVERAGE = (
-    rows_of(schema.coverage)
-    .where(schema.coverage.c.dataset_id == bindparam("dataset"))
-    .order_by(schema.coverage.c.start)
-)
+_ALL_COVERAGE = rows_of(schema.coverage).order_by(schema.coverage.c.start)
+_COVERAGE = _ALL_COVERAGE.where(schema.coverage.c.dataset_id == bindparam("dataset"))
+_NEWEST_COVERAGE = Prepared(_ALL_COVERAGE.where(schema.coverage.c.dataset_id == _NUMBER.scalar_subquery()))
 
 
 class Catalog(History, Origins):
@@ -138,6 +137,7 @@ class Catalog(History, Origins):
         self._declared: dict[str, FeatureSet] = {}
         self.listeners = CommitListeners()
         """The listeners of this process, which are called after its commits."""
+        self.own_commits = OwnCommits()
         self.check_files: Callable[[Sequence[Change]], None] = lambda _changes: None
         """Called by each commit under the write lock; raises if a file that the commit refers to is gone."""
 
@@ -174,6 +174,9 @@ class Catalog(History, Origins):
         # After the transaction: a witness that is newer than the catalog means that commits were lost.
         if self._witness is not None:
             self._witness.acknowledge(lake, version)
+        if also is None:
+            # What else was written may be about any dataset.
+            self.own_commits.note(version, _touched(changes))
         self.listeners.tell(version)
         return version
 
@@ -485,15 +488,22 @@ class Catalog(History, Origins):
             If the version was vacuumed, or its coverage is no longer known.
         """
         version = self.pinned
+        if version is None:
+            return read_coverage(self.database.fetch(_NEWEST_COVERAGE, {"name": str(dataset)}))
         with self.database.read() as connection:
             refuse_vacuumed(connection, version)
             number = connection.execute(_NUMBER, {"name": name_at(connection, dataset, version)}).scalar()
             if number is None:
                 return Coverage()
             newest = read_coverage(connection.execute(_COVERAGE, {"dataset": number}))
-            if version is None:
-                return newest
             return coverage_at(connection, number, version, newest, is_newest=version >= newest_version(connection))
+
+
+def _touched(changes: Sequence[Change]) -> list[Dataset]:
+    """Return the datasets of changes, also those to which others were renamed."""
+    touched = [change.dataset for change in changes]
+    touched += [change.successor for change in changes if change.successor is not None]
+    return touched
 
 
 def _dataset_row(dataset: Dataset, values: Sequence[Any]) -> DatasetRow:

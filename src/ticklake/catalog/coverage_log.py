@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, func, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.checksums import intact, with_check
@@ -32,9 +32,9 @@ _PREFIX = "coverage/"
 _DIGITS = 20
 
 
-def read_coverage(rows: Iterable[Row[Any]]) -> Coverage:
+def read_coverage(rows: Iterable[Sequence[Any]]) -> Coverage:
     """Return the coverage of rows of its table, which are sorted by their start."""
-    return Coverage(tuple(Covered(Span(row.start, row.end), Found(row.found), row.reason) for row in rows))
+    return Coverage(tuple(Covered(Span(start, end), Found(found), reason) for _, start, end, found, reason in rows))
 
 
 class Replaced(NamedTuple):

@@ -14,8 +14,10 @@ from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.changes import DatasetRow
 from ticklake.catalog.checksums import rows_of
 from ticklake.catalog.dataset_names import dropped_in, plain_name
+from ticklake.catalog.segment_columns import WITHOUT_DATA
 from ticklake.catalog.versions import refuse_vacuumed
 from ticklake.core.dataset import Dataset
+from ticklake.core.segment import Segment
 from ticklake.errors import ReadOnlyLake
 
 __all__ = ["PinnedCatalog"]
@@ -65,6 +67,16 @@ class PinnedCatalog(Catalog):
         with self.database.read() as connection:
             rows = connection.execute(query.where(self._is_of_version()).group_by(_SEGMENTS.dataset_id)).all()
         return {row.dataset_id: row.files for row in rows}
+
+    def segment(self, segment_id: str) -> Segment | None:
+        """Return the segment of that id without its inline bytes; ``None`` if the version has none."""
+        query = select(*WITHOUT_DATA).where(_SEGMENTS.id == segment_id, self._is_of_version())
+        with self.database.read() as connection:
+            refuse_vacuumed(connection, self.pinned)
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        return Segment(*row)
 
     def alike(self, dataset: Dataset) -> list[DatasetRow]:
         """Return the datasets of the same exchange, kind and timeframe in the version, sorted by name."""

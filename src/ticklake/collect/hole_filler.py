@@ -86,7 +86,11 @@ class HoleFiller:
             except Exception as error:
                 # Whatever goes wrong with one hole, the others are still to be filled.
                 self._on_failure(dataset, str(error))
-                _LOG.warning("stream gap not filled", dataset=dataset, span=span, attempt=attempt, reason=error)
+                said = {"dataset": dataset, "span": span, "attempt": attempt, "reason": error}
+                if isinstance(error, TicklakeError):
+                    _LOG.warning("stream gap not filled", **said)
+                else:
+                    _LOG.error("stream gap not filled", failure=error, **said)
                 if getattr(error, "retriable", False) and attempt < TRIES:
                     queue.put_nowait((dataset, span, attempt + 1))
                 else:

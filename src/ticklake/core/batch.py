@@ -79,7 +79,7 @@ def from_rows(rows: Sequence[Sequence[Any]], kind: Kind) -> pl.DataFrame:
         If a row has more or fewer values than the kind has columns.
     """
     if not rows:
-        return kind.empty().select(kind.names)
+        return kind.no_rows
     width = len(kind.columns)
     lengths = set(map(len, rows))
     if lengths != {width}:

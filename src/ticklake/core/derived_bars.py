@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DerivedBars", "Edge"]
 
-_NO_BARS = KINDS["ohlcv"].empty().select(KINDS["ohlcv"].names)
+_NO_BARS = KINDS["ohlcv"].no_rows
 
 
 class Edge(NamedTuple):

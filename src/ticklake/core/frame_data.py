@@ -117,8 +117,7 @@ class Cut:
         part = self.data.parts.get(name)
         if part is None:
             kind = name.partition(".")[0].replace("bars", "ohlcv")
-            spec = KINDS[kind]
-            return spec.empty().select(spec.names)
+            return KINDS[kind].no_rows
         first, last, plain = self.places(name)
         if plain:
             return part.rows.rows.slice(first, last - first)

@@ -93,6 +93,15 @@ class FrameRequest:
         return np.where(at < ALL_TIME.start + self.window, ALL_TIME.start, at - self.window)
 
     @property
+    def looked_up(self) -> tuple[str, ...]:
+        """The kinds of which a frame has rows besides bars, if the lake has them."""
+        if self.kinds is None:
+            return FRAME_KINDS
+        if self.book_depth is None or "book" in self.kinds:
+            return self.kinds
+        return (*self.kinds, "book")
+
+    @property
     def warm_up(self) -> int:
         """How many bars its indicators need."""
         return max((indicator.warm_up for indicator in self.indicators), default=0)

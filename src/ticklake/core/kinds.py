@@ -19,7 +19,7 @@ from ticklake.errors import BadInput, InvalidName
 if TYPE_CHECKING:
     from polars._typing import PolarsDataType
 
-__all__ = ["BUILT_IN", "KINDS", "PROVENANCE", "TIME", "Column", "Kind", "KindRegistry", "kind_of"]
+__all__ = ["BUILT_IN", "DURATION", "KINDS", "PROVENANCE", "TIME", "Column", "Kind", "KindRegistry", "kind_of"]
 
 TIME = pl.Datetime("ns", "UTC")
 DURATION = pl.Duration("ns")
@@ -101,6 +101,17 @@ class Kind:
         return _schema_of(self.stored)
 
     @cached_property
+    def reads(self) -> dict[str, pl.Expr]:
+        """How each stored column is read from a file, in which times are plain integers."""
+        expressions: dict[str, pl.Expr] = {}
+        for column in self.stored:
+            expression = pl.col(column.name)
+            if column.is_temporal:
+                expression = expression.cast(column.dtype)
+            expressions[column.name] = expression
+        return expressions
+
+    @cached_property
     def required(self) -> list[str]:
         """Columns that may not be null."""
         return [column.name for column in self.columns if column.required]
@@ -112,6 +123,11 @@ class Kind:
     @cached_property
     def _empty(self) -> pl.DataFrame:
         return pl.DataFrame(schema=self.stored_schema)
+
+    @cached_property
+    def no_rows(self) -> pl.DataFrame:
+        """A frame of no rows with the columns that a reader sees: made once, as its plan takes as long as most of a frame of now."""
+        return self._empty.select(self.names)
 
 
 def _schema_of(columns: Iterable[Column]) -> dict[str, PolarsDataType]:

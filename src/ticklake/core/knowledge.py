@@ -96,14 +96,15 @@ def parse_knowledge(value: object) -> Knowledge:
 
 def happened_at(rows: pl.DataFrame, dataset: Dataset) -> pl.Series:
     """Return when each row happened, in nanoseconds (``Int64``): bars when they close, all others at their ``ts``."""
+    # Cast, and not to_physical, which is planned: for the rows of a frame that takes longer than all else here.
     if _CLOSE in rows.columns:
-        return rows[_CLOSE].to_physical()
+        return rows[_CLOSE].cast(pl.Int64)
     ts = rows["ts"]
     if not dataset.spec.bars or dataset.timeframe is None:
-        return ts.to_physical()
+        return ts.cast(pl.Int64)
     if dataset.timeframe.is_month:
-        return ts.dt.offset_by(f"{dataset.timeframe.count}mo").cast(TIME).to_physical()
-    return ts.to_physical() + dataset.timeframe.length
+        return ts.dt.offset_by(f"{dataset.timeframe.count}mo").cast(TIME).cast(pl.Int64)
+    return ts.cast(pl.Int64) + dataset.timeframe.length
 
 
 def known_at(rows: pl.DataFrame, dataset: Dataset, knowledge: Knowledge = "default", lags: Lags = NO_LAG) -> pl.Series:
@@ -123,6 +124,8 @@ def known_at(rows: pl.DataFrame, dataset: Dataset, knowledge: Knowledge = "defau
     happened = happened_at(rows, dataset)
     if knowledge == "event":
         return happened.alias(KNOWN_AT)
+    if knowledge == "default" and not _has_values(rows, KNOWN_AT) and not _has_values(rows, _RECEIVED_AT):
+        return (happened + lags.of(dataset)).alias(KNOWN_AT)
     # In arrays: rows of a stream come a few at a time, and a planned expression takes a hundred times as long as their values.
     at, happens = _ints(happened)
     said, received = _column(rows, KNOWN_AT), _column(rows, _RECEIVED_AT)
@@ -134,6 +137,10 @@ def known_at(rows: pl.DataFrame, dataset: Dataset, knowledge: Knowledge = "defau
     # Clocks differ by milliseconds: what happened after t is not known at t, whatever clock says that it was received before.
     known = np.where(is_live, np.maximum(received.values, at), later)
     return _series(np.where(said.is_known, said.values, known), said.is_known | happens)
+
+
+def _has_values(rows: pl.DataFrame, name: str) -> bool:
+    return name in rows.columns and rows[name].null_count() < rows.height
 
 
 class _Times(NamedTuple):

@@ -29,6 +29,11 @@ _PATTERNS = (
     r"\b(tl_)[\w-]{16,}",
 )
 """What stands in the first group is kept."""
+_MARKS = (
+    *("://", "sign", "sig=", "auth", "key", "secret", "token", "pass", "pwd", "code=", "credential", "cookie"),
+    *("bearer", "basic", "tl_"),
+)
+"""A text without any of these has no secret: to look for them takes a twentieth of the time of the patterns."""
 
 
 def redacted(text: str) -> str:
@@ -39,6 +44,9 @@ def redacted(text: str) -> str:
     >>> redacted("postgresql://me:word@db/lake, {'apiKey': 'abc'}")
     "postgresql://***@db/lake, {'apiKey': ***}"
     """
+    folded = text.casefold()
+    if not any(map(folded.__contains__, _MARKS)):
+        return text
     for pattern in _compiled():
         text = pattern.sub(rf"\g<1>{HIDDEN}", text)
     return text

@@ -59,6 +59,13 @@ class Receipt(Displayed):
             "version": str(self.version),
         }
 
+    def refusal(self, dataset: Dataset) -> str:
+        """Say how many rows of a dataset were refused, why, and where they are."""
+        return (
+            f"{dataset}: {self.quarantined:,} of {self.received:,} rows were refused ({counts_text(self.reasons)}): "
+            f"lake.quarantine('{dataset}') has them"
+        )
+
     def __add__(self, other: Receipt) -> Receipt:
         # The version is that of the later commit; the rest adds up.
         return Receipt(

@@ -346,7 +346,10 @@ def known_versions(
 
 
 def _known(rows: pl.DataFrame, dataset: Dataset, knowledge: Knowledge, lags: Lags) -> Times:
-    return np.array(known_at(rows, dataset, knowledge, lags).fill_null(NEVER).to_numpy(), dtype=np.int64)
+    known = known_at(rows, dataset, knowledge, lags)
+    if known.null_count():
+        known = known.fill_null(NEVER)
+    return np.array(known.to_numpy(), dtype=np.int64)
 
 
 def _without_unknown(rows: pl.DataFrame, known: Times) -> tuple[pl.DataFrame, Times]:

@@ -179,7 +179,13 @@ class Store:
             return self.objects.get(retired_path(segment.path))
 
     def scan(
-        self, segment: Segment, kind: Kind, span: Span | None, columns: Sequence[str] | None = None
+        self,
+        segment: Segment,
+        kind: Kind,
+        span: Span | None,
+        columns: Sequence[str] | None = None,
+        *,
+        uses_cache: bool = True,
     ) -> pl.LazyFrame:
         """Return a segment's rows inside *span* (all of them for ``None``), lazily; all stored *columns* by default.
 
@@ -193,17 +199,26 @@ class Store:
             if columns is not None:
                 rows = rows[list(columns)]
             return rows.lazy()
-        if columns is not None:
+        if columns is not None and uses_cache:
             # A file that was moved meanwhile, or is damaged, is read as all others are: then the error names it.
             with contextlib.suppress(pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
                 known = self.blocks.rows(segment, span, columns, partial(self._decode, segment, kind))
                 if known is not None:
                     return known.lazy()
+        return scan_file(self.checked_source(segment, span), kind, span, segment.blocks, columns)
+
+    def checked_source(self, segment: Segment, span: Span | None) -> Path | bytes:
+        """Return what a Parquet reader opens for a file segment, once the checksums of the blocks that *span* needs are compared.
+
+        Raises
+        ------
+        CorruptSegment
+        """
         source = self.source(segment)
         if segment.packed:
             needed = [block for block in segment.blocks if span is None or block.meets(span)]
             check_blocks(source, segment, needed)
-        return scan_file(source, kind, span, segment.blocks, columns)
+        return source
 
     def _decode(self, segment: Segment, kind: Kind, offset: int, rows: int, columns: Sequence[str]) -> pl.DataFrame:
         """Read the rows of blocks that follow one another: they are decoded once and used often."""

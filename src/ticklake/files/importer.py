@@ -68,7 +68,8 @@ class Importer:
         self, planned: Sequence[FilePlan | FileReport], progress: Progress, paths: Sequence[Path]
     ) -> list[FileReport]:
         """Import the files in a run of the catalog."""
-        run = self.runs.create("import", str(paths[0]), {"paths": list(map(str, paths))})
+        shown = list(map(self._shown, paths))
+        run = self.runs.create("import", shown[0], {"paths": shown})
         try:
             results = list(self._import_all(planned, progress, run))
         # Each file is committed on its own: what came before the interruption is in the lake.
@@ -94,6 +95,13 @@ class Importer:
         outcome = f"{new:,} new rows; {refused} of {len(results)} files refused"
         self.runs.finish(run.id, state, progress.to_dict(), outcome)
         return results
+
+    def _shown(self, path: object) -> str:
+        """Return a path as records name it: what waits in the lake itself, like an upload, by its name alone."""
+        text = str(path)
+        if self.lake_folder is None or not Path(text).is_relative_to(self.lake_folder):
+            return text
+        return Path(text).name
 
     def _plan(self, paths: Sequence[Path]) -> Iterator[FilePlan | FileReport]:
         """Yield the plan of each file, or its refusal."""
@@ -142,7 +150,7 @@ class Importer:
         level = "info"
         if result.refused:
             level = "warning"
-        self.runs.append_log(run.id, f"{result.path}: {'; '.join(result.problems)}", level)
+        self.runs.append_log(run.id, f"{self._shown(result.path)}: {'; '.join(result.problems)}", level)
 
     def _import_file(self, plan: FilePlan | FileReport, progress: Progress) -> list[FileReport]:
         """Import a file that was not refused; every result has the counts and proofs of all messages, the first one the notes about them."""

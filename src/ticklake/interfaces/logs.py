@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ticklake.core.redact import redacted
 from ticklake.errors import BadInput
-from ticklake.log import Event
+from ticklake.log import Event, one_line
 
 if TYPE_CHECKING:
     from ticklake.config import LogSettings
@@ -41,7 +41,7 @@ def configure_logs(options: LogSettings, *, warnings: bool = False) -> None:
         If the file cannot be written.
     """
     handler = _handler(options)
-    handler.setFormatter(_formatter(is_json=_is_json(options)))
+    handler.setFormatter(_formatter(is_json=_is_json(options), colors=options.file is None and sys.stderr.isatty()))
     logging.captureWarnings(warnings)
     level = logging.getLevelNamesMapping()[options.level.upper()]
     for name, least in _LOGGERS.items():
@@ -56,7 +56,7 @@ def configure_logs(options: LogSettings, *, warnings: bool = False) -> None:
 
 def _handler(options: LogSettings) -> logging.Handler:
     if options.file is None:
-        return logging.StreamHandler(sys.stderr)
+        return _StandardError()
     path = Path(options.file).expanduser()
     try:
         # It follows the file when logrotate moves it away.
@@ -65,20 +65,35 @@ def _handler(options: LogSettings) -> logging.Handler:
         raise BadInput(f"log.file={options.file} cannot be written ({error.strerror}): name another file") from error
 
 
+class _StandardError(logging.StreamHandler[Any]):
+    """Writes to what standard error is at that moment: whoever redirects it for a while closes the file that it was."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _stream: Any) -> None:
+        pass
+
+
 def _is_json(options: LogSettings) -> bool:
     if options.format == "auto":
         return options.file is not None or not sys.stderr.isatty()
     return options.format == "json"
 
 
-def _formatter(*, is_json: bool) -> logging.Formatter:
+def _formatter(*, is_json: bool, colors: bool) -> logging.Formatter:
     # On use: it takes a tenth of a second to load.
     import structlog
 
     renderer: Any = structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
     if not is_json:
         renderer = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
+            colors=colors, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
         )
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[_fields_of_record],
@@ -90,7 +105,7 @@ def _fields_of_record(_logger: Any, _method: str, fields: Fields) -> Fields:
     """Return what a record says, in the order in which it is read."""
     record: logging.LogRecord = fields["_record"]
     # Not the message of the record: structlog has put its arguments in and taken them away.
-    text, more = redacted(str(fields["event"])), {}
+    text, more = one_line(str(fields["event"])), {}
     if isinstance(record.msg, Event):
         text, more = record.msg.name, record.msg.fields
     at = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")

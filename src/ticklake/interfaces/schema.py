@@ -1,13 +1,15 @@
 """JSON: the one form in which results leave the program, for ``--json``, HTTP and clients.
 
 Times are ISO 8601 text in UTC, enums are their values, datasets their names, and floats that are no numbers are null. Whoever
-adds a result adds its form here; a result without one is written field by field.
+adds a result adds its form here; a result without one is written field by field. :mod:`ticklake.interfaces.decoding` reads it again,
+so what a result is made of is in its form, nothing is rounded, and lengths of time are there in whole nanoseconds, too.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
 from enum import Enum
@@ -36,6 +38,7 @@ from ticklake.core.results import Cleaned, Cleanup
 from ticklake.core.rules import DerivedRule
 from ticklake.core.runs import LogLine, Run
 from ticklake.core.schedules import Change, Schedule
+from ticklake.core.segment import Segment
 from ticklake.core.span import Span
 from ticklake.core.statistics import GroupStats, LakeStats
 from ticklake.core.symbol import Symbol
@@ -47,6 +50,7 @@ __all__ = [
     "days_to_json",
     "frame_text",
     "gaps_to_json",
+    "is_time",
     "job_to_json",
     "row_to_json",
     "rows_of",
@@ -79,10 +83,14 @@ def rows_of(dataset: Dataset, rows: Iterable[Mapping[str, Any]]) -> list[dict[st
     return [{"dataset": name, **row} for row in rows]
 
 
+def is_time(name: str) -> bool:
+    """Whether integers of that name are times."""
+    return name in _TIMES or name.endswith("_at") or name.startswith("valid_")
+
+
 def _field(name: str, value: Any) -> Any:
-    is_time = name in _TIMES or name.endswith("_at") or name.startswith("valid_")
     # Not isinstance: a boolean is an integer, too.
-    if is_time and type(value) is int:
+    if type(value) is int and is_time(name):
         return format_time(value)
     return to_json(value)
 
@@ -168,6 +176,13 @@ def _(part: MissingPart) -> dict[str, Any]:
     return part.to_dict()
 
 
+@to_json.register
+def _(segment: Segment) -> dict[str, Any]:
+    # Without the bytes of an inline one: rows are read as rows.
+    fields = {**field_values(segment), "packed": b64encode(segment.packed).decode(), "data": None}
+    return {name: _field(name, value) for name, value in fields.items()}
+
+
 # Collecting
 
 
@@ -190,6 +205,10 @@ def _(plan: FetchPlan) -> dict[str, Any]:
         "seconds": to_json(plan.seconds),
         "bytes": plan.bytes,
         "note": plan.note,
+        "want": to_json(plan.want),
+        "known": to_json(plan.known),
+        "page_nanoseconds": plan.page_span,
+        "now": format_time(plan.now),
     }
 
 
@@ -220,8 +239,10 @@ def _(run: Run) -> dict[str, Any]:
         "subject": run.subject,
         "started": moment(run.started_at),
         "finished": moment(run.finished_at),
-        "done": round(run.done, 4),
+        "heartbeat": moment(run.heartbeat_at),
+        "done": run.done,
         "outcome": run.outcome,
+        "process": run.process,
         "parameters": to_json(run.parameters),
         "progress": to_json(run.progress),
     }
@@ -251,18 +272,21 @@ def job_to_json(job: Job, now: int | None = None) -> dict[str, Any]:
         "state": job.status,
         "operation": job.operation,
         "subject": job.subject,
+        "dataset": job.dataset,
         "parameters": to_json(job.parameters),
         "priority": job.priority,
         "attempts": job.attempts,
         "max_attempts": job.max_attempts,
-        "progress": round(job.progress, 4),
-        "done": round(job.progress, 4),
+        "progress": job.progress,
+        "done": job.progress,
         "seconds_left": seconds_left,
         "created": moment(job.created_at),
         "due": moment(job.due_at),
         "started": moment(job.started_at),
         "finished": moment(job.finished_at),
+        "expires": moment(job.expires_at),
         "owner": job.owner,
+        "fence": job.fence,
         "cancelling": job.cancelling,
         "outcome": job.outcome,
     }
@@ -278,6 +302,7 @@ def _(schedule: Schedule) -> dict[str, Any]:
         "priority": schedule.priority,
         "paused": schedule.paused,
         "managed": schedule.managed,
+        "created": moment(schedule.created_at),
         "next": moment(schedule.next_at),
         "last": moment(schedule.last_at),
         "last_job": schedule.last_job,
@@ -309,13 +334,20 @@ def _(change: Change) -> dict[str, Any]:
 
 @to_json.register
 def _(alert: Alert) -> dict[str, Any]:
-    return {"rule": alert.rule.value, "subject": alert.subject, "text": alert.text, "since": moment(alert.since)}
+    return {
+        "rule": alert.rule.value,
+        "subject": alert.subject,
+        "text": alert.text,
+        "since": moment(alert.since),
+        "told_at": moment(alert.told_at),
+        "is_told": alert.is_told,
+    }
 
 
 @to_json.register
 def _(fresh: Freshness) -> dict[str, Any]:
     times = {"newest": moment(fresh.newest), "expected_by": moment(fresh.expected_by)}
-    return {"dataset": fresh.dataset, **times, "is_stale": fresh.is_stale}
+    return {"dataset": fresh.dataset, "is_kept_up": fresh.is_kept_up, **times, "is_stale": fresh.is_stale}
 
 
 # Proving
@@ -346,7 +378,13 @@ def gaps_to_json(dataset: Dataset, report: GapReport) -> Iterator[dict[str, Any]
 @to_json.register
 def _(left: Left) -> dict[str, Any]:
     gap = left.gap
-    return {**to_json(gap.span), "missing": gap.missing, "reason": gap.reason.value, "why": left.why}
+    return {
+        **to_json(gap.span),
+        "missing": gap.missing,
+        "reason": gap.reason.value,
+        "detail": gap.detail,
+        "why": left.why,
+    }
 
 
 @to_json.register
@@ -381,6 +419,7 @@ def _(quality: Quality) -> dict[str, Any]:
         **_figures(quality),
         "last": moment(quality.last),
         "freshness_seconds": freshness_seconds,
+        "freshness_nanoseconds": quality.freshness,
         "bars_behind": quality.bars_behind,
         "offered_again": quality.offered_again,
     }
@@ -401,12 +440,14 @@ def _figures(figures: Figures) -> dict[str, Any]:
         **{metric.name: to_json(metric.of(figures)) for metric in metrics.METRICS},
         "gaps": to_json(figures.gaps),
         "quarantined": dict(figures.quarantined),
+        "on_grid": figures.on_grid,
+        "open_nanoseconds": figures.open_time,
     }
 
 
 @to_json.register
 def _(holes: Holes) -> dict[str, Any]:
-    return {"count": holes.count, "records": holes.records, "seconds": holes.time / SECOND}
+    return {"count": holes.count, "records": holes.records, "seconds": holes.time / SECOND, "nanoseconds": holes.time}
 
 
 @to_json.register
@@ -453,6 +494,7 @@ def _(group: GroupStats) -> dict[str, Any]:
         "exchange": group.exchange,
         "kind": group.kind,
         **_sizes(partial(getattr, group)),
+        "width": group.width,
         "first": moment(group.first),
         "last": moment(group.last),
     }

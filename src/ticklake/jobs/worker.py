@@ -75,9 +75,14 @@ class Worker:
 
         What they would commit from now on is refused.
         """
+        reason = "its worker ended before it did"
         for shift in tuple(self._shifts.values()):
             with suppress(TicklakeError):
-                self.queue.give_back(shift.job, "its worker ended before it did", 0)
+                self.queue.give_back(shift.job, reason)
+                for run in self.runs.active():
+                    # Otherwise it would count as killed, and alerts would tell of it.
+                    if run.job_id == shift.job.id:
+                        self.runs.finish(run.id, RunState.CANCELLED, outcome=reason)
 
     def run(self, *, once: bool = False) -> int:
         """Run jobs until stopped, with *once* until none is due, and return how many were taken."""

@@ -18,6 +18,7 @@ from ticklake.core.selection import parse_count
 from ticklake.core.span import Span
 from ticklake.core.symbol import Symbol, exchange_id
 from ticklake.core.time import TimeLike, parse_time
+from ticklake.core.words import Columns, DatasetLike
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, UnknownDataset
 
@@ -43,8 +44,6 @@ __all__ = [
     "version_and_time",
 ]
 
-Columns = str | Sequence[str]
-DatasetLike = str | Dataset
 _FIRST_TIME = 10**12
 """Smaller integers are versions: as nanoseconds they would be times in the first quarter of an hour of 1970."""
 _MOST_HINTS = 3

@@ -31,9 +31,8 @@ from ticklake.lake.reading import Reading
 
 if TYPE_CHECKING:
     from ticklake.core.duration import DurationLike
-    from ticklake.query.iterate import By, Form
-    from ticklake.query.markout import Unit
-    from ticklake.query.panel import Fill, How, Label
+    from ticklake.core.event_rows import By, Form
+    from ticklake.core.words import Fill, How, Label, Unit
 
 __all__ = ["JoinVerbs", "datasets_of_symbols"]
 
@@ -254,7 +253,7 @@ class JoinVerbs(Reading):
             The time of an event: ``exchange`` for when it happened, ``received`` for when it was known. By ``received``, a row that
             was changed comes with its first values when those were known, and again when they were changed.
         as_
-            ``objects``: one :class:`~ticklake.query.iterate.Event` after the other, with ``dataset``, ``time`` (nanoseconds) and
+            ``objects``: one :class:`~ticklake.Event` after the other, with ``dataset``, ``time`` (nanoseconds) and
             ``row`` (a named tuple; times in it are nanoseconds, too). ``arrow``: record batches; ``frames``: Polars frames.
             Both have the columns ``dataset``, ``time``, and those of all datasets, null where one has none of a name.
         batch
@@ -272,8 +271,9 @@ class JoinVerbs(Reading):
         BadInput
             If an argument is none of its words, or datasets have columns of one name and different types.
         """
+        from ticklake.core.event_rows import BYS, FORMS, ROWS, as_arrow, as_events, as_lists, in_batches
         from ticklake.query.asof import pinned
-        from ticklake.query.iterate import BYS, FORMS, ROWS, as_arrow, as_events, as_lists, events, in_batches
+        from ticklake.query.iterate import events
 
         engine = pinned(self.engine)
         chosen = _some_datasets("datasets", self.engine, datasets)

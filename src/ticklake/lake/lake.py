@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ticklake.core.schedules import Change
     from ticklake.core.statistics import LakeStats
     from ticklake.core.timeframe import Timeframe
+    from ticklake.core.verbs import ReadVerbs
     from ticklake.jobs.manifest import Wanted
     from ticklake.jobs.queue import Jobs
     from ticklake.jobs.schedules import Schedules
@@ -488,3 +489,9 @@ class Lake(Collecting):
     def rename_instrument(self, exchange: str, old: str, new: str, at: TimeLike) -> Rename:
         """Remember that a symbol goes on under another name: :meth:`LakeInstruments.rename`."""
         return self.instruments.rename(exchange, old, new, at)
+
+
+if TYPE_CHECKING:
+
+    def _keep_the_verbs(lake: Lake, snapshot: Snapshot) -> tuple[ReadVerbs, ReadVerbs]:
+        return lake, snapshot

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
 from ticklake.core.selection import parse_text
 from ticklake.core.span import ALL_TIME, Span
+from ticklake.core.statistics import inventory_frame
 from ticklake.core.time import TimeLike, parse_time
 from ticklake.engine.engine import Engine
 from ticklake.lake.arguments import (
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ticklake.core.gaps import Gap, GapReport
     from ticklake.core.progress import Watch
     from ticklake.core.quality import Quality
+    from ticklake.core.sql import SqlResult
     from ticklake.lake.feature_reads import FeatureReads
 
 __all__ = ["View"]
@@ -106,11 +107,47 @@ class View(BarVerbs, BookVerbs, FrameVerbs, JoinVerbs):
             frame = frame.filter(frame["dataset"].str.contains(part, literal=True))
         return frame
 
+    def sql(
+        self,
+        query: str,
+        params: Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        engine: Literal["duckdb", "polars"] | None = None,
+    ) -> SqlResult:
+        """Answer an SQL query over the views of the lake, from one version of it: a view for each kind, ``datasets`` and ``coverage``.
+
+        The query is trusted: it may use all of DuckDB, also write files. For others' queries there is ``POST /api/v1/sql``
+        and ``ticklake sql``. See docs/how-to/sql.md.
+
+        Parameters
+        ----------
+        params
+            Values for ``?`` and ``$1`` as a list, or for ``$name`` as a mapping.
+        engine
+            ``duckdb`` (the extra ``sql``), or ``polars``, which knows less SQL. By default DuckDB if it is installed.
+
+        Returns
+        -------
+        SqlResult
+            The rows: ``pl()``, ``df()`` and ``arrow()`` return them as frames of Polars, pandas and pyarrow. They are in memory, and
+            stay what they are whatever happens to the lake.
+
+        Raises
+        ------
+        InvalidQuery
+            If the query cannot be run.
+        MissingExtra
+            If DuckDB is asked for and not installed.
+        """
+        from ticklake.query.sql import query_lake
+
+        return query_lake(self.engine, query, params, by=engine)
+
     def _inventory(self) -> pl.DataFrame:
         # Each change of the catalog has a number. Read before the rows: a change in between makes the next call list anew.
         change = self.engine.catalog.database.change_number()
         if self._listed is None or self._listed[0] != change:
-            self._listed = change, _inventory_of(self.engine.listing())
+            self._listed = change, inventory_frame(self.engine.listing())
         # Whoever changes the frame changes a copy.
         return self._listed[1].clone()
 
@@ -348,30 +385,3 @@ class View(BarVerbs, BookVerbs, FrameVerbs, JoinVerbs):
             # Other layouts name no variant: derived rows would get into the files of collected ones.
             chosen = [dataset for dataset in chosen if dataset.variant is None]
         return work.run(chosen)
-
-
-def _inventory_of(rows: Sequence[Sequence[Any]]) -> pl.DataFrame:
-    """Return the inventory as a frame; column by column, which takes a quarter of the time that rows take."""
-    columns = list(zip(*rows, strict=True)) or [()] * 6
-    names, counts, sizes, first, last, files = columns
-    parts = list(zip(*map(_parts, names), strict=True)) or [()] * 4
-    exchanges, symbols, kinds, timeframes = parts
-    return pl.DataFrame(
-        [
-            pl.Series("dataset", names, pl.String),
-            pl.Series("rows", counts, pl.Int64),
-            pl.Series("bytes", sizes, pl.Int64),
-            pl.Series("first", first, pl.Int64).cast(TIME),
-            pl.Series("last", last, pl.Int64).cast(TIME),
-            pl.Series("exchange", exchanges, pl.String),
-            pl.Series("symbol", symbols, pl.String),
-            pl.Series("kind", kinds, pl.String),
-            pl.Series("timeframe", timeframes, pl.String),
-            pl.Series("files", files, pl.Int64),
-        ]
-    )
-
-
-def _parts(name: str) -> tuple[str, str, str, str | None]:
-    dataset = Dataset.parse(name)
-    return dataset.exchange, str(dataset.symbol), dataset.kind_text, dataset.timeframe_text

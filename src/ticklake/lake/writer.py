@@ -76,7 +76,7 @@ class Writer(View):
         for (dataset, _), receipt in zip(batches, receipts, strict=True):
             if receipt.quarantined:
                 # The frame after this one is save or save_all; the one after that is the caller.
-                warnings.warn(_refused(dataset, receipt), TicklakeWarning, stacklevel=3)
+                warnings.warn(receipt.refusal(dataset), TicklakeWarning, stacklevel=3)
         return receipts
 
     def import_files(
@@ -286,14 +286,6 @@ class Writer(View):
 
     def _forget_live_rows(self, dataset: Dataset) -> None:
         """Forget the rows of a dataset that are kept in memory: the lake has others now."""
-
-
-def _refused(dataset: Dataset, receipt: Receipt) -> str:
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in receipt.reasons.items())
-    return (
-        f"{dataset}: {receipt.quarantined:,} of {receipt.received:,} rows were refused ({reasons}): "
-        f"lake.quarantine('{dataset}') has them"
-    )
 
 
 def _refuse_contradictions(dataset: Dataset | None, exchange: str, symbol: str) -> None:

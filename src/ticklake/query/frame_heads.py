@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from ticklake.catalog.changes import DatasetRow
 from ticklake.core.dataset import Dataset
-from ticklake.core.frame_request import EVENT_KINDS, FrameRequest
+from ticklake.core.frame_request import EVENT_KINDS, FRAME_KINDS, FrameRequest
 from ticklake.core.timeframe import Timeframe
 from ticklake.engine.engine import Engine
 from ticklake.errors import UnknownDataset
@@ -43,13 +43,15 @@ def heads_of(engine: Engine, live: LiveRows, request: FrameRequest, since: int) 
         If there are none.
     """
     bars = [request.dataset("ohlcv", timeframe) for timeframe in request.timeframes]
-    names = [*bars, *map(request.dataset, (*EVENT_KINDS, "book"))]
+    # No others: what frames do not hold is committed, too, and then all names have to be looked up again.
+    names = [*bars, *map(request.dataset, request.looked_up)]
     _, found = engine.catalog.heads(names)
-    heads = Heads(engine, live, request, found)
+    heads = Heads(engine, live, request, names, found)
     # Bars that the lake does not have, or has from later on, are made of others.
-    if not found or any(since < heads.since(dataset) for dataset in bars):
-        _, others = engine.catalog.heads([request.dataset("ohlcv", timeframe) for timeframe in _STORED])
-        heads = Heads(engine, live, request, {**found, **others})
+    if not found or any(since < heads.since(dataset) or heads.is_never_received(dataset) for dataset in bars):
+        names = [*bars, *map(request.dataset, FRAME_KINDS)]
+        names += [request.dataset("ohlcv", timeframe) for timeframe in _STORED]
+        heads = Heads(engine, live, request, names, engine.catalog.heads(names)[1])
     if not heads.rows and all(live.of(name) is None for name in names):
         raise UnknownDataset(f"the lake has nothing of {request.symbol} on {request.exchange}")
     return heads
@@ -62,6 +64,8 @@ class Heads:
     engine: Engine
     live: LiveRows
     request: FrameRequest
+    names: Sequence[Dataset]
+    """What was looked up."""
     rows: Mapping[Dataset, DatasetRow]
 
     def since(self, dataset: Dataset) -> int:

@@ -57,11 +57,10 @@ class _Reading:
         return FrameData(self._request, self._reader.version, self._at, self._parts, absent, books, self._features())
 
     def _add_parts(self) -> None:
-        kinds = self._request.kinds
         for timeframe in self._request.timeframes:
             self._add_bars(timeframe)
         for kind in EVENT_KINDS:
-            if kinds is None or kind in kinds:
+            if kind in self._request.looked_up:
                 self._add_events(kind)
 
     # Bars
@@ -182,11 +181,10 @@ class _Reading:
             self._absent.append(absent)
 
     def _books(self) -> BookReads | None:
-        kinds = self._request.kinds
-        dataset = self._request.dataset("book")
-        is_named = self._request.book_depth is not None or "book" in (kinds or ())
-        if kinds is not None and not is_named:
+        if "book" not in self._request.looked_up:
             return None
+        dataset = self._request.dataset("book")
+        is_named = self._request.kinds is not None or self._request.book_depth is not None
         if dataset not in self._heads.rows:
             if is_named:
                 self._absent.append(Absent("book", str(dataset), f"no snapshot of {dataset} was known"))

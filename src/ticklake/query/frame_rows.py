@@ -69,8 +69,7 @@ class FrameRows:
     @classmethod
     def none(cls, need: Need, version: int) -> FrameRows:
         """Return no rows: those of a dataset that has only live ones."""
-        empty = need.dataset.spec.empty().select(need.dataset.spec.names)
-        return cls(need.dataset, need.span, version, None, (), empty, Coverage())
+        return cls(need.dataset, need.span, version, None, (), need.dataset.spec.no_rows, Coverage())
 
     @property
     def is_live(self) -> bool:

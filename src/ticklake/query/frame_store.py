@@ -14,12 +14,14 @@ from typing import Any
 import polars as pl
 
 from ticklake.catalog.changes import DatasetRow
+from ticklake.catalog.own_commits import OwnCommits
 from ticklake.core.dataset import Dataset
 from ticklake.core.knowledge import KNOWLEDGE
 from ticklake.core.segment import Segment
 from ticklake.core.selection import picked
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import HOUR
+from ticklake.core.timeline import nanoseconds
 from ticklake.engine.engine import Engine
 from ticklake.engine.read import read_rows
 from ticklake.engine.store import retried
@@ -48,12 +50,13 @@ class KeptRows:
         self._kept: OrderedDict[Dataset, FrameRows] = OrderedDict()
         self._lock = threading.Lock()
 
-    def find(self, need: Need, version: int) -> FrameRows | None:
+    def find(self, need: Need, version: int, own: OwnCommits) -> FrameRows | None:
         """Return the rows that were kept of a dataset, if they are those of a version and all that are needed."""
         with self._lock:
             rows = self._kept.get(need.dataset)
-            if rows is None or rows.version != version or not rows.has(need):
+            if rows is None or not own.left_alone([need.dataset], rows.version, version) or not rows.has(need):
                 return None
+            rows.version = version
             self._kept.move_to_end(need.dataset)
             return rows
 
@@ -111,7 +114,7 @@ class RowReader:
         if self._kept is None:
             # A version that was pinned because there were so many: what is kept is of another one.
             return self._loaded(need, head)
-        rows = self._kept.find(need, self.version)
+        rows = self._kept.find(need, self.version, self.engine.catalog.own_commits)
         if rows is not None:
             return rows
         outdated = self.read.get(need.dataset) or self._kept.outdated(need.dataset)
@@ -165,7 +168,7 @@ class RowReader:
     def _contiguous(self, wide: Need, need: Need, head: DatasetRow) -> FrameRows:
         dataset, span = need.dataset, wide.span
         segments, frame = self._read(dataset, span)
-        before = int(frame["ts"].to_physical().search_sorted(need.span.start))
+        before = int(nanoseconds(frame["ts"]).searchsorted(need.span.start))
         if before < need.before and head.min_ts is not None and head.min_ts < span.start:
             more = self.engine.load(dataset, Span(ALL_TIME.start, span.start), last=need.before)
             start = ALL_TIME.start

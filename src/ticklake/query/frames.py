@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ticklake.catalog.changes import DatasetRow
-from ticklake.core.dataset import Dataset
 from ticklake.core.frame_request import FrameRequest
 from ticklake.core.frames import FrameBatch
 from ticklake.core.span import ALL_TIME
@@ -30,6 +28,19 @@ _MOST_HEADS = 1_000
 """Of so many symbols it is remembered which datasets there are."""
 
 
+class _KnownHeads(NamedTuple):
+    """The datasets of a version of which frames from an instant on may need rows."""
+
+    version: int
+    since: int
+    heads: Heads
+
+    def holds(self, reader: RowReader, since: int) -> bool:
+        """Whether they are those of the reader's version, too."""
+        own = reader.engine.catalog.own_commits
+        return self.since <= since and own.left_alone(self.heads.names, self.version, reader.version)
+
+
 class FrameReader:
     """Reads frames of a lake, or of one version of it. All methods may be called from any thread.
 
@@ -45,7 +56,7 @@ class FrameReader:
         self.engine = engine
         self._live = LiveRows(live)
         self._kept = KeptRows(budget)
-        self._heads: dict[Any, tuple[int, int, Mapping[Dataset, DatasetRow]]] = {}
+        self._heads: dict[Any, _KnownHeads] = {}
 
     def read(self, request: FrameRequest, at: Times) -> FrameBatch:
         """Return frames at these instants, all of one version.
@@ -75,12 +86,14 @@ class FrameReader:
 
     def _heads_of(self, reader: RowReader, request: FrameRequest, since: int) -> Heads:
         """Return the datasets of which frames from an instant on may need rows, as they were for the frame before."""
-        key = (request.exchange, request.symbol, request.timeframes)
+        key = (request.exchange, request.symbol, request.timeframes, request.looked_up, request.knowledge)
         known = self._heads.get(key)
-        if known is not None and known[0] == reader.version and known[1] <= since:
-            return Heads(reader.engine, self._live, request, known[2])
-        heads = heads_of(reader.engine, self._live, request, since)
+        if known is not None and known.holds(reader, since):
+            heads = replace(known.heads, engine=reader.engine, request=request)
+            since = known.since
+        else:
+            heads = heads_of(reader.engine, self._live, request, since)
         if len(self._heads) >= _MOST_HEADS:
             self._heads.clear()
-        self._heads[key] = (reader.version, since, heads.rows)
+        self._heads[key] = _KnownHeads(reader.version, since, heads)
         return heads

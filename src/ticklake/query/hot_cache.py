@@ -227,7 +227,7 @@ def _follow(frames: Sequence[pl.DataFrame]) -> bool:
 
 def _joined(entry: _Entry) -> pl.DataFrame:
     if not entry.frames:
-        return entry.dataset.spec.empty().select(entry.dataset.spec.names)
+        return entry.dataset.spec.no_rows
     if len(entry.frames) > 1:
         entry.frames = [pl.concat(entry.frames, rechunk=True)]
     return entry.frames[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import cast, get_args
 
 import polars as pl
 
@@ -15,13 +15,13 @@ from ticklake.core.kinds import TIME
 from ticklake.core.knowledge import happened_at
 from ticklake.core.lookup import did_you_mean
 from ticklake.core.span import ALL_TIME, Span
+from ticklake.core.words import Unit
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput
 from ticklake.query.asof import clusters_of, datasets_of_rows
 
-__all__ = ["UNITS", "MarkoutShape", "Unit", "markouts", "reference_of"]
+__all__ = ["UNITS", "MarkoutShape", "markouts", "reference_of"]
 
-Unit = Literal["price", "bps"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
 _BPS = 10_000
 _LAST = ALL_TIME.end

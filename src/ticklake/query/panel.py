@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import polars as pl
 
@@ -12,15 +12,13 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
 from ticklake.core.knowledge import happened_at
 from ticklake.core.span import ALL_TIME, Span
+from ticklake.core.words import Fill, How, Label
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput
 from ticklake.query.asof import Known, known_before
 
-__all__ = ["FILLS", "HOWS", "LABELS", "Fill", "How", "Label", "PanelShape", "panel"]
+__all__ = ["FILLS", "HOWS", "LABELS", "PanelShape", "panel"]
 
-How = Literal["outer", "inner", "grid"]
-Label = Literal["open", "close"]
-Fill = Literal["forward"]
 HOWS: tuple[How, ...] = get_args(How)
 LABELS: tuple[Label, ...] = get_args(Label)
 FILLS: tuple[Fill | None, ...] = (None, *get_args(Fill))

@@ -14,7 +14,7 @@ from typing import IO
 
 import polars as pl
 
-from ticklake.core.kinds import KINDS, Kind
+from ticklake.core.kinds import Kind
 from ticklake.core.segment import Block, Segment, pack_blocks, unpack_blocks
 from ticklake.core.span import Span
 from ticklake.errors import MissingSegment, StorageError
@@ -24,21 +24,6 @@ __all__ = ["check_blocks", "file_digest", "read_blocks", "scan_file"]
 
 _PIECE = 1 << 20
 """Bytes that are read at a time."""
-
-
-def _expressions(kind: Kind) -> dict[str, pl.Expr]:
-    """Return how each column of a kind is read. Times are plain integers in files."""
-    expressions: dict[str, pl.Expr] = {}
-    for column in kind.stored:
-        expression = pl.col(column.name)
-        if column.is_temporal:
-            expression = expression.cast(column.dtype)
-        expressions[column.name] = expression
-    return expressions
-
-
-_EXPRESSIONS = {kind.name: _expressions(kind) for kind in KINDS.values()}
-"""The expressions of every kind, made once because every read of every file needs them."""
 
 
 def scan_file(
@@ -62,11 +47,8 @@ def scan_file(
             lazy = lazy.slice(*rows)
     if columns is None:
         columns = list(kind.stored_schema)
-    expressions = _EXPRESSIONS.get(kind.name)
-    if expressions is None:
-        # Declared kinds of one name may differ between lakes.
-        expressions = _expressions(kind)
-    return lazy.select([expressions[name] for name in columns])
+    reads = kind.reads
+    return lazy.select([reads[name] for name in columns])
 
 
 def check_blocks(source: Path | bytes, segment: Segment, blocks: Iterable[Block]) -> None:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 import httpx
 import pytest
 
-from ticklake.config import ServerSettings
+from ticklake.config import ServerSettings, SqlSettings
 from ticklake.interfaces.api.app import make_app
 from ticklake.interfaces.api.run import HttpServer, listen, url_of
 from ticklake.interfaces.api.server import Server
@@ -26,17 +26,17 @@ class Http(httpx.Client):
 
 
 @contextmanager
-def running(lake: Lake, options: ServerSettings) -> Iterator[str]:
+def running(lake: Lake, options: ServerSettings, sql: SqlSettings | None = None) -> Iterator[str]:
     """Serve a lake from a thread of this process; the value is its address."""
-    with serving(lake, options) as (url, _server):
+    with serving(lake, options, sql) as (url, _server):
         yield url
 
 
 @contextmanager
-def serving(lake: Lake, options: ServerSettings) -> Iterator[tuple[str, Server]]:
+def serving(lake: Lake, options: ServerSettings, sql: SqlSettings | None = None) -> Iterator[tuple[str, Server]]:
     """Serve a lake from a thread of this process; the value is its address, and what its requests share."""
     with listen(options) as listening:
-        app = make_app(lake, options)
+        app = make_app(lake, options, sql=sql)
         server = HttpServer(app, options)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="test-server")
         thread.start()

@@ -17,7 +17,7 @@ from ticklake.catalog.tokens import SessionTable
 from ticklake.config import ServerSettings
 from ticklake.core.access import Role
 from ticklake.errors import BadInput
-from ticklake.interfaces.api.access import Allowed
+from ticklake.interfaces.api.access import role_of
 from ticklake.interfaces.api.app import make_app
 from ticklake.interfaces.api.callers import check_public
 from ticklake.interfaces.api.head import COOKIE
@@ -73,17 +73,10 @@ def routes():
         return [context for context in iter_route_contexts(make_app(lake).routes) if context.path not in OPEN_PATHS]
 
 
-def declared(route):
-    """The strictest role that a route declares; None for anyone."""
-    allowed = [each.call.role for each in route.dependant.dependencies if isinstance(each.call, Allowed)]
-    assert allowed, f"{route.path} declares no role: give it a dependency allow(Role...), or anyone()"
-    return max((role for role in allowed if role is not None), key=list(Role).index, default=None)
-
-
 def test_every_route_declares_a_role():
     kinds = {type(route.original_route) for route in routes()}
     assert kinds <= {APIRoute, APIWebSocketRoute}
-    assert {route.path for route in routes() if declared(route) is None} <= OPEN_ROUTES
+    assert {route.path for route in routes() if role_of(route.dependant) is None} <= OPEN_ROUTES
 
 
 def example(path):
@@ -114,7 +107,7 @@ def handshake(url, path, headers):
 def test_every_route_takes_those_whose_role_includes_its_own_and_nobody_else(served, caller):
     wrong = []
     for route in routes():
-        needed = declared(route)
+        needed = role_of(route.dependant)
         headers = {}
         if caller != "nobody":
             headers["Authorization"] = f"Bearer {served.tokens.get(caller, UNKNOWN)}"
@@ -346,3 +339,10 @@ def test_tokens_are_made_and_revoked_over_http(lake, serve):
     assert client.delete("/tokens/dash", headers=admin).json()["revoked_at"]
     assert client.get("/session", headers=dash).status_code == 401, "the token was valid after it was revoked"
     assert client.post("/tokens", json={"name": "x", "role": "root"}, headers=admin).status_code == 400
+
+
+def test_the_document_says_which_role_each_operation_needs(served):
+    paths = served.get("/api/v1/openapi.json").json()["paths"]
+    assert (paths["/api/v1/tokens"]["post"]["x-role"], paths["/api/v1/datasets"]["get"]["x-role"]) == ("admin", "read")
+    assert paths["/api/v1/tokens"]["post"]["security"] == [{"bearer": []}]
+    assert paths["/health/ready"]["get"]["security"] == []

@@ -165,9 +165,11 @@ def test_a_body_of_nobody_is_not_read(lake, serve):
     json_type = {"Content-Type": "application/json"}
     assert client.post("/tokens", content=endless(), headers=json_type).status_code == 401
     assert client.post(login(client), content=b" " * 9000, headers=json_type).status_code == 413
+    assert client.post("/datasets/x:trades:A%2FB/rows", content=b"[]", headers=json_type).status_code == 401
     reader = {**json_type, "Authorization": f"Bearer {secret}"}
     refused = client.post("/imports", content=endless(), headers=reader)
     assert (refused.status_code, "uploads need collect" in refused.json()["detail"]) == (403, True)
+    assert client.post("/sql", content=b" " * (1024**2 + 1), headers=reader).status_code == 413
 
 
 # Answers
@@ -295,6 +297,21 @@ def test_what_is_changed_is_written_down_with_who_did_it(lake, serve):
     listed = client.get("/audit", params={"limit": 1}).json()
     assert listed["data"][0]["path"] == "/api/v1/tokens/nobody"
     assert client.get("/audit", params={"before": listed["next"]}).json()["data"][0]["path"] == "/api/v1/tokens"
+
+
+def test_the_job_that_a_request_made_is_written_down(lake, serve):
+    client = serve(lake)
+    job = client.post("/jobs", json={"operation": "compact"}).json()["id"]
+    [made] = logged(lake, 1)
+    assert (made.caller, made.status, made.detail) == ("owner", 201, f"job {job}: compact all datasets")
+
+
+def test_what_a_terminal_would_obey_is_written_down_as_text(lake, serve):
+    lake.tokens.create("root", "admin")
+    client = serve(lake)
+    client.get("/datasets/%1b]0;owned%07/rows")
+    [refused] = logged(lake, 1)
+    assert refused.path == "/api/v1/datasets/%1B%5D0;owned%07/rows"
 
 
 def test_refusals_are_written_down_without_what_was_sent(lake, serve):

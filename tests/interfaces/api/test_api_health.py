@@ -56,10 +56,13 @@ def test_health_says_which_datasets_are_stale_by_the_rule_of_alerts(lake, serve)
     answer = serve(lake).get("/health").json()
     assert answer["status"] == "degraded"
     assert answer["problems"] == ["1 of 2 datasets are stale"]
-    assert [(each["dataset"], each["is_stale"]) for each in answer["data"]] == [
-        (BTC, True),
-        ("x:ohlcv:1m:NEW/USDT", False),
+    assert [(each["dataset"], each["is_kept_up"], each["is_stale"]) for each in answer["data"]] == [
+        (BTC, True, True),
+        # Of files, whose rows are as old as they are.
+        ("x:ohlcv:1m:ETH/USDT", False, False),
+        ("x:ohlcv:1m:NEW/USDT", True, False),
     ]
+    assert answer["data"][1]["expected_by"] is None
     assert answer["data"][0]["newest"] == "2024-01-01T00:02:00Z"
     # The bar of 00:02 ends at 00:03; the setting stale_bars is 3.
     assert answer["data"][0]["expected_by"] == "2024-01-01T00:06:00Z"
@@ -115,6 +118,16 @@ def test_a_slow_request_is_a_warning(lake, serve, caplog):
     with caplog.at_level(logging.WARNING, "ticklake.requests"):
         client.get("/datasets")
     assert [record.msg.name for record in caplog.records] == ["slow request"]
+
+
+def test_requests_need_not_be_logged_unless_they_are_slow_or_fail(lake, serve, caplog, monkeypatch):
+    client = serve(lake, log_requests=False)
+    with caplog.at_level(logging.INFO, "ticklake.requests"):
+        client.get("/datasets")
+        assert caplog.records == []
+        monkeypatch.setattr(type(lake.engine.catalog), "version", lambda _self: 1 / 0)
+        client.get("/datasets")
+    assert [r.msg.fields["status"] for r in caplog.records if r.name == "ticklake.requests"] == [500]
 
 
 def test_damage_that_a_request_meets_is_logged_with_its_place(lake, serve, caplog):

@@ -43,12 +43,21 @@ def document(url):
     return httpx.get(f"{url}/api/v1/openapi.json").json()
 
 
+@schemathesis.serializer("application/vnd.apache.arrow.stream")
+def as_it_is(_context, value):
+    """Send any bytes where Arrow is wanted."""
+    return bytes(value, "utf-8", "replace") if isinstance(value, str) else value
+
+
 def attack(url, examples):
     schema = schemathesis.openapi.from_url(f"{url}/api/v1/openapi.json")
     schema.config.update(base_url=url)
     phases = (Phase.explicit, Phase.generate)
     for found in schema.get_all_operations():
         operation = found.ok()
+        # A stream of events has no end.
+        if operation.path.endswith("/events"):
+            continue
 
         @settings(
             max_examples=examples,
@@ -144,10 +153,6 @@ def test_spans_of_a_million_days_are_refused_or_answered_at_once(url, document):
                 assert answer.status_code in (200, 400, 404), (address, answer.text)
 
 
-_WITHOUT_EXAMPLE = {"collecting", "jobs", "maintenance", "runs", "schedules", "streams"}
-"""Subjects whose examples are still to be written."""
-
-
 def test_every_operation_is_told_of_in_full(document):
     for path, methods in document["paths"].items():
         for operation in methods.values():
@@ -156,12 +161,11 @@ def test_every_operation_is_told_of_in_full(document):
             good = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
             content = good.get("content", {}).get("application/json")
             # Metrics are no JSON, and what is deleted needs no words.
-            assert content is None or "example" in content or _WITHOUT_EXAMPLE.intersection(operation["tags"]), path
+            assert content is None or "example" in content, path
             assert {"400", "401", "403", "404", "500"} <= operation["responses"].keys(), path
             assert "422" not in operation["responses"], path
-            if _WITHOUT_EXAMPLE.isdisjoint(operation["tags"]):
-                for parameter in operation.get("parameters", ()):
-                    assert parameter.get("description") or parameter["in"] == "path", (path, parameter["name"])
+            for parameter in operation.get("parameters", ()):
+                assert parameter.get("description"), (path, parameter["name"])
 
 
 def test_the_tags_are_in_order(document):

@@ -117,6 +117,28 @@ def test_a_server_that_was_killed_goes_on_with_its_jobs(tmp_path, market, monkey
 
 
 @pytest.mark.slow
+def test_a_job_that_hangs_is_given_back_and_the_server_ends_in_time(tmp_path, monkeypatch):
+    monkeypatch.setenv("TICKLAKE_ARCHIVES", "false")
+    monkeypatch.setenv("TICKLAKE_SERVER__SHUTDOWN_SECONDS", "1")
+    folder = tmp_path / "lake"
+    with socket.socket() as silent, open_lake(folder) as lake:
+        # An exchange that takes connections and never answers.
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        job = lake.jobs.create("backfill", "binance", "BTC/USDT", "1h", start="2024-01-01", end="2024-01-02")
+        with serving(folder, "--collect", "--exchange-url", url) as (process, _):
+            silent.settimeout(30)
+            with silent.accept()[0]:
+                began = time.monotonic()
+                assert ended(process, signal.SIGTERM) == 0
+                assert time.monotonic() - began < 10
+        given_back = lake.jobs.get(job.id)
+        assert (given_back.state, given_back.attempts) == (JobState.QUEUED, 0)
+    assert "server ended before its work did" in (tmp_path / "lake.txt").read_text()
+
+
+@pytest.mark.slow
 def test_several_processes_answer_on_one_port_and_add_up_what_they_did(tmp_path):
     folder = tmp_path / "lake"
     with open_lake(folder) as lake:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import Depends
+from fastapi.dependencies.models import Dependant
 from starlette.exceptions import WebSocketException
 from starlette.requests import HTTPConnection
 from starlette.status import WS_1008_POLICY_VIOLATION
@@ -12,7 +13,7 @@ from starlette.status import WS_1008_POLICY_VIOLATION
 from ticklake.core.access import Caller, Role
 from ticklake.errors import NotAllowed, NotSignedIn, TicklakeError
 
-__all__ = ["SIGN_IN_FIRST", "Allowed", "allow", "anyone"]
+__all__ = ["SIGN_IN_FIRST", "Allowed", "allow", "anyone", "role_of"]
 
 SIGN_IN_FIRST = "this needs a token: send 'Authorization: Bearer tl_...', or sign in at /login"
 """What a caller without a token is told."""
@@ -72,3 +73,18 @@ class Allowed:
             raise NotAllowed(
                 f"{caller.name!r} has the role {caller.role}, and this needs {self.role}: ask for another token"
             )
+
+
+def role_of(route: Dependant) -> Role | None:
+    """Return the role that a route with these dependencies needs; ``None`` if anyone may call it.
+
+    Raises
+    ------
+    LookupError
+        If it declares neither a role nor :func:`anyone`.
+    """
+    found = [each.call.role for each in route.dependencies if isinstance(each.call, Allowed)]
+    if not found:
+        raise LookupError("the route declares no role: give it a dependency allow(Role...), or anyone()")
+    roles = [role for role in found if role is not None]
+    return max(roles, key=list(Role).index, default=None)

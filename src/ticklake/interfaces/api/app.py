@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from ticklake.app import tool
-from ticklake.config import ServerSettings
+from ticklake.config import ServerSettings, SqlSettings
 from ticklake.interfaces.api.gate import Gate
 from ticklake.interfaces.api.observe import Observed
 from ticklake.interfaces.api.openapi import document, operation_id
@@ -27,18 +27,24 @@ from ticklake.interfaces.api.routes import (
     frames,
     health,
     history,
+    imports,
     jobs,
     joins,
+    made_rows,
     maintenance,
     markets,
     rows,
     runs,
     schedules,
+    segments,
+    sent_rows,
     session,
     streams,
     subscribe,
     tokens,
+    writing,
 )
+from ticklake.interfaces.api.routes import sql as sql_routes
 from ticklake.interfaces.api.server import Server
 from ticklake.lake import Lake
 
@@ -48,14 +54,17 @@ PREFIX = "/api/v1"
 _ROUTERS = (
     datasets.router,
     rows.router,
+    segments.router,
     completeness.router,
     history.router,
     books.router,
     joins.router,
+    sent_rows.router,
     frames.router,
     derived.router,
     markets.router,
     health.router,
+    sql_routes.router,
     session.api_router,
     tokens.router,
     jobs.router,
@@ -66,13 +75,16 @@ _ROUTERS = (
     maintenance.router,
     events.router,
     subscribe.router,
+    made_rows.router,
+    writing.router,
+    imports.router,
     # The last: the name of a dataset has slashes, so that its route fits all others below /datasets, too.
     datasets.detail_router,
 )
 _ROOT_ROUTERS = (session.router, health.open_router, health.metrics_router)
 
 
-def make_app(lake: Lake, options: ServerSettings | None = None) -> FastAPI:
+def make_app(lake: Lake, options: ServerSettings | None = None, sql: SqlSettings | None = None) -> FastAPI:
     """Return the application that serves a lake; who makes it closes the lake."""
     app = _Guarded(
         title="Ticklake",
@@ -85,7 +97,7 @@ def make_app(lake: Lake, options: ServerSettings | None = None) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=operation_id,
     )
-    app.state.server = Server(lake, options or ServerSettings())
+    app.state.server = Server(lake, options or ServerSettings(), sql)
     add_problems(app)
     for router in _ROUTERS:
         app.include_router(router, prefix=PREFIX)
@@ -103,7 +115,7 @@ class _Guarded(FastAPI):
         """Put the gate around all else, and around it what logs requests."""
         server: Server = self.state.server
         gate: ASGIApp = Gate(super().build_middleware_stack(), server.options, server.callers, server.audit)
-        gate = Observed(gate, metrics=server.metrics.http, slow=server.options.slow, prefix=PREFIX)
+        gate = Observed(gate, server.metrics.http, server.options, PREFIX)
         if not server.options.allowed_origins:
             return gate
         return CORSMiddleware(

@@ -31,7 +31,7 @@ __all__ = ["Callers", "Known", "Session", "check_public", "csrf_token"]
 T = TypeVar("T")
 _OWNER = Caller("owner", Role.ADMIN)
 """Whoever reaches a server that needs no token: it listens on this machine alone."""
-_REMEMBERED = 0.1
+_REMEMBERED = 0.02
 """Seconds for which tokens are remembered: to ask the catalog at each request would take longer than some answers."""
 _USE_NOTED_EVERY = 300.0
 """Seconds between two notes that a token is used."""
@@ -45,10 +45,11 @@ _FAILURES_A_MINUTE = 20
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Who sends a request: nobody known for ``None``; and the session by which they are known, if it is one."""
+    """Who sends a request: nobody known for ``None``; and the session or the number of the token by which they are known."""
 
     caller: Caller | None = None
     session: str | None = None
+    token_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class Callers:
         if authorization is not None:
             token = await self._valid_token(_bearer(authorization), address)
             await self._note_use(token)
-            return Known(_caller(token))
+            return Known(_caller(token), token_id=token.id)
         if cookie is not None:
             caller = await self._with_session(cookie, address)
             if caller is not None:
@@ -100,6 +101,15 @@ class Callers:
         if await self._is_open(address):
             return Known(_OWNER)
         return Known()
+
+    async def is_allowed(self, known: Known, address: str) -> bool:
+        """Whether who was known is known still: their token is valid, or their session goes on."""
+        if known.session is not None:
+            return await self._with_session(known.session, address) is not None
+        if known.token_id is None:
+            return await self._is_open(address)
+        valid = (stored.token for stored in await self._tokens() if stored.token.state(self._now()) == "valid")
+        return known.token_id in {token.id for token in valid}
 
     async def sign_in(self, secret: str, address: str) -> tuple[Caller, Session]:
         """Begin a session of a browser.

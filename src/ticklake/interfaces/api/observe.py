@@ -13,6 +13,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.process_collector import ProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ticklake.config import ServerSettings
 from ticklake.core.redact import redacted
 from ticklake.interfaces.api.shared import SHARED_FOLDER, SharedSamples
 from ticklake.interfaces.metrics import LakeMetrics
@@ -78,17 +79,19 @@ class Observed:
 
     Parameters
     ----------
-    slow
-        A request that takes more seconds is logged with a warning.
+    options
+        Which requests are logged, and how slow one is that is logged with a warning.
     prefix
         What the addresses of the API begin with.
     """
 
-    def __init__(self, app: ASGIApp, metrics: HttpMetrics, slow: float, prefix: str) -> None:
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics, options: ServerSettings, prefix: str) -> None:
         self._app = app
         self._prefix = prefix
         self._metrics = metrics
-        self._slow = slow
+        self._slow = options.slow
+        # Of warnings nothing is left out.
+        self._log_all = options.log_requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
@@ -122,7 +125,7 @@ class Observed:
             level, event = logging.WARNING, "slow request"
         elif answer.status >= 500:
             level = logging.WARNING
-        if _LOG.is_on(level):
+        if (self._log_all or level > logging.INFO) and _LOG.is_on(level):
             _LOG.at(level, event, **_said(scope, answer, method, seconds))
 
 

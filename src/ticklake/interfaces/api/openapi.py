@@ -7,8 +7,9 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
+from ticklake.interfaces.api.access import role_of
 from ticklake.interfaces.api.formats import Format
 from ticklake.interfaces.api.problems import PROBLEM, Problem
 from ticklake.interfaces.api.rows import HEADERS
@@ -23,8 +24,18 @@ TAGS = {
     "books": "Order books.",
     "computed": "Rows that are made of stored rows.",
     "frames": "What was known of a symbol at an instant.",
+    "sql": "Queries over views of the lake.",
     "derived": "Rules of derived rows, and feature sets.",
     "markets": "Exchanges, and the markets that they list and listed.",
+    "jobs": "What is to be done, by whichever worker.",
+    "runs": "What was executed, also by your own code.",
+    "schedules": "What is done again and again.",
+    "streams": "What is collected live.",
+    "collecting": "Bringing history in.",
+    "writing": "Rows of your own, and what takes rows away.",
+    "imports": "Files that are uploaded.",
+    "maintenance": "What keeps files and catalog in order.",
+    "live": "What changes, as it changes.",
 }
 _DESCRIPTION = (
     "The lake over HTTP. Times are ISO 8601 or integers of nanoseconds, spans are half-open, and every read takes `version` or `at`. "
@@ -47,12 +58,18 @@ _PROBLEMS_OF_READS = {
     410: "The version was vacuumed: it can no longer be read.",
 }
 _PROBLEMS_OF_WORK = {
-    409: "It contradicts what is there by now.",
     408: "The body came too slowly.",
-    413: "The body is too large.",
+    409: "It contradicts what is there by now.",
+    413: "The body is too large, or a query needs more memory or time than it may use.",
     415: "The body is of a kind that is not taken.",
     502: "The exchange answered with an error.",
     507: "The disk is full.",
+}
+_SCHEME_NAME = "bearer"
+_SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A token of `ticklake token create`. Once a lake has one, each request needs one with the role `x-role`, or a higher one.",
 }
 _HEADER_WORDS = {
     "rows": ("integer", "How many rows the answer has."),
@@ -142,11 +159,28 @@ def document(app: FastAPI) -> dict[str, Any]:
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
         schemas["Problem"] = _problem_schema()
+        made["components"]["securitySchemes"] = {_SCHEME_NAME: _SCHEME}
+        for context in iter_route_contexts(app.routes):
+            _describe_access(made, context)
         for method, operation in _operations(made):
             _describe(method, operation)
         made["tags"] = list(_tags(made))
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _describe_access(made: Mapping[str, Any], context: RouteContext) -> None:
+    """Say of each operation of a route which role its callers need."""
+    methods = made["paths"].get(context.path, {})
+    for method in context.methods or ():
+        operation = methods.get(method.lower())
+        if operation is None:
+            continue
+        role = role_of(context.dependant)
+        operation["security"] = []
+        if role is not None:
+            operation["security"] = [{_SCHEME_NAME: []}]
+            operation["x-role"] = role.value
 
 
 def _operations(made: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -42,6 +42,7 @@ STATUS: dict[type[errors.TicklakeError], int] = {
     errors.LeaseHeld: 409,
     errors.LeaseLost: 409,
     errors.Cancelled: 409,
+    errors.QueryTooLarge: 413,
     errors.MissingExtra: 501,
 }
 """The status of an error: that of its own class, else of the nearest class above; of others 500."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["protected_headers"]
+from starlette.types import Message, Send
+
+from ticklake.interfaces.api.body import LimitedBody
+
+__all__ = ["ProtectedAnswer", "protected_headers"]
 
 _Header = tuple[bytes, bytes]
 _HEADERS = {
@@ -35,3 +39,39 @@ def protected_headers(headers: Iterable[_Header]) -> list[_Header]:
         else:
             protected.append((b"cache-control", b"no-store"))
     return protected
+
+
+class ProtectedAnswer:
+    """Sends an answer with protected headers.
+
+    Parameters
+    ----------
+    send
+        Where the messages of the answer go.
+    body
+        The body of the request.
+    """
+
+    def __init__(self, send: Send, body: LimitedBody) -> None:
+        self._send = send
+        self._body = body
+        self._is_open = False
+        self.status = 500
+        """The status that was sent; that of a defect until there is one."""
+
+    async def send(self, message: Message) -> None:
+        """Send the next message of the answer."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = protected_headers(message["headers"])
+            if not self._body.is_complete:
+                # What is left of the body would be taken for the next request.
+                headers.append((b"connection", b"close"))
+            message = {**message, "headers": headers}
+        self._is_open = message["type"] == "http.response.start" or message.get("more_body", False)
+        await self._send(message)
+
+    async def finish(self) -> None:
+        """End an answer that was left open, as its client was told to be gone and is not."""
+        if self._is_open:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -24,6 +24,7 @@ __all__ = [
     "Instant",
     "InstantOfVersion",
     "KnownBy",
+    "Lags",
     "MaxAge",
     "Name",
     "OfVersion",
@@ -32,6 +33,7 @@ __all__ = [
     "Symbol",
     "Symbols",
     "as_time",
+    "lags_in",
     "names_in",
 ]
 
@@ -95,6 +97,13 @@ Depth = Annotated[
 KnownBy = Annotated[
     Knowledge,
     Query(description="From when on rows count: `default`, when they were `received`, or by the time of the `event`."),
+]
+Lags = Annotated[
+    str | None,
+    Query(
+        description="How long after they happened rows are known, by kind; as the lake is set, by default.",
+        examples=["ohlcv=2s,trades=1s"],
+    ),
 ]
 MaxAge = Annotated[str | None, Query(description="Rows that happened longer ago do not count.", examples=["5m"])]
 
@@ -165,3 +174,22 @@ def names_in(text: str | None) -> Sequence[str] | None:
     if text is None:
         return None
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def lags_in(text: str | None) -> dict[str, str] | None:
+    """Return lags by kind, as they are written in a parameter.
+
+    Raises
+    ------
+    BadInput
+        If they are written in another way.
+    """
+    if text is None:
+        return None
+    lags: dict[str, str] = {}
+    for part in names_in(text) or ():
+        kind, equals, lag = part.partition("=")
+        if not (kind and equals and lag):
+            raise BadInput(f"lags={text[:80]!r} are none: write them like ohlcv=2s,trades=1s")
+        lags[kind.strip()] = lag.strip()
+    return lags

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import uvicorn
 from fastapi import FastAPI
 
-from ticklake.config import ServerSettings
+from ticklake.config import ServerSettings, SqlSettings
 from ticklake.errors import BadInput
 from ticklake.interfaces.api.app import make_app
 from ticklake.interfaces.api.callers import check_public
@@ -46,6 +46,7 @@ def run_server(
     *,
     collection: Collection | None = None,
     listening: socket.socket | None = None,
+    sql: SqlSettings | None = None,
 ) -> None:
     """Serve a lake until SIGTERM or Ctrl-C; requests that were begun are answered first.
 
@@ -53,6 +54,8 @@ def run_server(
     ----------
     collection
         Collects beside it, and ends with it.
+    sql
+        What queries may use.
     listening
         The socket, if this is one of several processes: then it ends with the one that started it, too.
 
@@ -68,7 +71,7 @@ def run_server(
         check_public(lake, options)
         listening = listen(options)
     with listening:
-        server = HttpServer(make_app(lake, options), options)
+        server = HttpServer(make_app(lake, options, sql), options)
         ending = server.ending(collection)
         # The lake is closed in here: that may take its time, too.
         with ending.at_signals(), lake, published(lake), _collecting(collection, ending):

@@ -11,13 +11,15 @@ from anyio import CapacityLimiter
 from starlette.requests import HTTPConnection
 
 from ticklake.catalog.audit_log import AuditLog
-from ticklake.config import ServerSettings
+from ticklake.config import ServerSettings, SqlSettings
 from ticklake.interfaces.api.answer_cache import AnswerCache
 from ticklake.interfaces.api.audit_writer import AuditWriter
 from ticklake.interfaces.api.background import Background
 from ticklake.interfaces.api.callers import Callers
 from ticklake.interfaces.api.clients import Clients
 from ticklake.interfaces.api.observe import ServerMetrics
+from ticklake.interfaces.api.queries import Queries
+from ticklake.interfaces.api.uploads import Uploads
 from ticklake.interfaces.api.watch import Watch
 from ticklake.lake import Lake
 
@@ -32,7 +34,7 @@ class Server:
     Nothing that reads the lake runs on the event loop: a request that waits must not keep all others waiting.
     """
 
-    def __init__(self, lake: Lake, options: ServerSettings) -> None:
+    def __init__(self, lake: Lake, options: ServerSettings, sql: SqlSettings | None = None) -> None:
         self.lake = lake
         # Made before there are threads, which would make two of each.
         _ = lake.jobs, lake.streams
@@ -45,9 +47,11 @@ class Server:
         self._works = CapacityLimiter(options.threads)
         self.answers: AnswerCache[Any] = AnswerCache(int(options.answer_cache))
         self.background = Background(lake, options.threads)
+        self.uploads = Uploads(lake, int(options.max_upload))
         self.clients = Clients()
         self.watch = Watch(lake, self.read, options.poll_seconds)
         self.callers = Callers(lake, options)
+        self.queries = Queries(sql or SqlSettings())
         self.audit = AuditWriter(AuditLog(lake.engine.catalog.database), lake.engine.now)
 
     async def read(self, function: Callable[..., T], *arguments: object, **named: object) -> T:
@@ -65,8 +69,10 @@ class Server:
 
     async def close(self) -> None:
         """End what goes on in this process, in good order."""
+        await anyio.to_thread.run_sync(self.queries.close)
         await anyio.to_thread.run_sync(self.background.close)
         await anyio.to_thread.run_sync(self.audit.close)
+        self.uploads.close()
 
 
 def server_of(request: HTTPConnection) -> Server:

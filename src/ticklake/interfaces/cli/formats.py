@@ -13,7 +13,7 @@ from ticklake.errors import BadInput
 from ticklake.interfaces.cli.output import new_file, print_table, say
 from ticklake.interfaces.schema import frame_text
 
-__all__ = ["FORMATS", "check_format", "write_rows"]
+__all__ = ["FORMATS", "check_format", "usual_format", "write_rows"]
 
 FORMATS = ("table", "csv", "json", "ndjson", "parquet", "arrow")
 _SUFFIXES = {"jsonl": "ndjson", "feather": "arrow", "ipc": "arrow", "txt": "table"}
@@ -29,7 +29,7 @@ def write_rows(rows: pl.DataFrame, form: str | None, output: Path | None, limit:
     BadInput
         If there is no such format, bytes would go to a terminal, or *safe* is asked of another format than CSV.
     """
-    form = form or _guess(output)
+    form = form or usual_format(output)
     check_format(form)
     if safe:
         rows = _escaped(rows, form)
@@ -66,7 +66,8 @@ def check_format(form: str) -> None:
         raise BadInput(f"{form!r} is not a format: use {', '.join(FORMATS)}")
 
 
-def _guess(output: Path | None) -> str:
+def usual_format(output: Path | None) -> str:
+    """Return the format that the name of a file says, or that suits the terminal."""
     if output is None and sys.stdout.isatty():
         return "table"
     if output is None:

@@ -30,6 +30,7 @@ from ticklake.interfaces.cli import (
     key,
     lakes,
     maintenance,
+    mcp,
     panel,
     quality,
     read,
@@ -37,6 +38,7 @@ from ticklake.interfaces.cli import (
     schedule,
     serve,
     simulate,
+    sql,
     stream,
     token,
     worker,
@@ -170,6 +172,7 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("read", read.read),
         ("frame", frame.frame),
         ("panel", panel.panel),
+        ("sql", sql.sql),
         ("resample", read.resample),
         ("book", book.book),
         ("estimate", condition.estimate),
@@ -197,7 +200,7 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("rename", delete.rename),
     ),
     "Work": (("worker", worker.worker), ("daemon", worker.daemon), ("apply", apply.apply)),
-    "Serve": (("serve", serve.serve), ("audit", token.audit)),
+    "Serve": (("serve", serve.serve), ("mcp", mcp.mcp), ("audit", token.audit)),
 }
 _GROUPS: dict[str, tuple[tuple[str, typer.Typer], ...]] = {
     "Collect": (("key", key.app),),

@@ -79,7 +79,7 @@ def verify(
 def stats(lake_path: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Say how much the lake holds and what that takes, by exchange and kind."""
     with o.opened(lake_path) as lake:
-        statistics = lake.admin.stats()
+        statistics = lake.stats()
     if as_json:
         return print_json(statistics)
     return _show_stats(statistics)

@@ -107,8 +107,8 @@ def names_in(texts: Iterable[str] | None) -> list[str] | None:
 def opened(path: str | None, *, create: bool = False, exchange_url: str | None = None) -> Lake:
     """Open the lake that the options name."""
     # Imported on use: the help of a command must not wait for polars and SQLAlchemy.
-    from ticklake.app import open_lake
     from ticklake.config import load_settings
+    from ticklake.interfaces.opening import open_lake
 
     settings = load_settings(exchange_url=exchange_url)
     if settings.log.is_wanted:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ticklake.interfaces.cli import options as o
-from ticklake.interfaces.cli.output import errors, print_error
+from ticklake.interfaces.cli.output import errors
 
 if TYPE_CHECKING:
     from ticklake.interfaces.collection import Collection
@@ -65,7 +65,7 @@ def serve(
     configure_logs(settings.log, warnings=True)
     with open_lake(lake_path, create=True, settings=settings) as lake:
         if listening is not None:
-            return run.run_server(lake, options, _say_nothing, listening=run.socket_of(listening))
+            return run.run_server(lake, options, _say_nothing, listening=run.socket_of(listening), sql=settings.sql)
         collection = None
         if collect:
             collection = _collection(lake, workers)
@@ -74,7 +74,7 @@ def serve(
             errors().print(f"serving {lake.root} at {url}")
 
         if options.processes == 1:
-            return run.run_server(lake, options, say, collection=collection)
+            return run.run_server(lake, options, say, collection=collection, sql=settings.sql)
         command = _command(lake_path, exchange_url, require_token=require_token, host=host)
         code = run.run_processes(lake, options, say, command, collection=collection)
     if code:
@@ -87,7 +87,8 @@ def _collection(lake: Lake, workers: int) -> Collection:
     from ticklake.interfaces.collection import Collection
 
     collect_garbage_seldom()
-    return Collection(lake, lambda _job: None, print_error, workers=workers)
+    # What happens is in the log.
+    return Collection(lake, lambda _job: None, lambda _text: None, workers=workers)
 
 
 def _command(

@@ -10,6 +10,7 @@ from pydantic import Field
 from ticklake.core.access import Role
 from ticklake.core.requests import BackfillRequest
 from ticklake.interfaces.api.access import allow
+from ticklake.interfaces.api.examples import JOB, answers_page, made
 from ticklake.interfaces.api.job_requests import Body, Priority, create_job
 from ticklake.interfaces.api.paging import whole
 from ticklake.interfaces.api.routes.jobs import created
@@ -59,7 +60,12 @@ class RepairBody(Priority):
     fetch: bool = Field(True, description="Whether sources are asked for what is missing.")
 
 
-@router.post("/plan")
+@router.post(
+    "/plan",
+    responses=answers_page(
+        {"dataset": "binance:ohlcv:1h:BTC/USDT", "fetch": [], "pages": 12, "seconds": 3.0, "bytes": 90_000, "note": ""}
+    ),
+)
 async def plan(request: Request, body: PlanBody) -> dict[str, Any]:
     """Say what a backfill would fetch: spans, files, pages, seconds and bytes. Nothing is fetched but the list of markets."""
 
@@ -69,12 +75,13 @@ async def plan(request: Request, body: PlanBody) -> dict[str, Any]:
     return await server_of(request).work(answer)
 
 
-@router.post("/backfill", status_code=201)
+@router.post("/backfill", status_code=201, responses=made(JOB))
 async def backfill(request: Request, response: Response, body: BackfillBody) -> dict[str, Any]:
     """Bring history in: the answer is the job that does it."""
 
     def answer() -> dict[str, Any]:
         server = server_of(request)
+        # By way of the request: two spellings of one backfill are one job.
         job = create_job(request, "backfill", BackfillRequest.from_json(body.wanted()).to_json(), body)
         if body.begin and job.status == "queued":
             job = server.background.start(job.id)
@@ -83,14 +90,14 @@ async def backfill(request: Request, response: Response, body: BackfillBody) -> 
     return await server_of(request).work(answer)
 
 
-@router.post("/update", status_code=201)
+@router.post("/update", status_code=201, responses=made(JOB))
 async def update(request: Request, response: Response, body: UpdateBody) -> dict[str, Any]:
     """Bring a dataset, or all that were collected, up to now: the answer is the job that does it."""
     parameters = body.model_dump(include={"dataset"}, exclude_none=True)
     return await _created(request, response, "update", parameters, body)
 
 
-@router.post("/repair", status_code=201)
+@router.post("/repair", status_code=201, responses=made(JOB))
 async def repair(request: Request, response: Response, body: RepairBody) -> dict[str, Any]:
     """Replace what is damaged, and close the gaps that can be closed: the answer is the job that does it."""
     parameters = body.model_dump(include={"dataset", "fetch"}, exclude_none=True)

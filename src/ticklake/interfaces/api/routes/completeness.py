@@ -18,6 +18,7 @@ from ticklake.interfaces.api.computed import Made, answer_made
 from ticklake.interfaces.api.openapi import answers_rows, answers_value
 from ticklake.interfaces.api.reading import End, Name, OfVersion, Start, as_time
 from ticklake.interfaces.api.rows import Written, shape_of
+from ticklake.interfaces.schema import to_json
 from ticklake.lake.arguments import known_dataset
 from ticklake.lake.view import View
 
@@ -129,10 +130,24 @@ async def coverage(request: Request, name: Name, at: OfVersion) -> Response:
     summary="Quality",
     responses=answers_value({"dataset": "binance:ohlcv:1m:BTC/USDT", "score": 99.3, "missing_records": 10}),
 )
-async def quality(request: Request, name: Name, at: OfVersion, start: Start = None, end: End = None) -> Response:
+async def quality(
+    request: Request,
+    name: Name,
+    at: OfVersion,
+    start: Start = None,
+    end: End = None,
+    days: Annotated[bool, Query(description="Also the same of each UTC day, as `days`.")] = False,
+) -> Response:
     """Return how complete and how sound a dataset is, with a score from 0 to 100."""
     _refuse_too_long(start, end)
-    return await answer(request, at, lambda view: view.quality(name, as_time(start), as_time(end)))
+
+    def make(view: View) -> Any:
+        found = view.quality(name, as_time(start), as_time(end))
+        if not days:
+            return found
+        return {**to_json(found), "days": to_json(found.days)}
+
+    return await answer(request, at, make)
 
 
 @router.get(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -97,7 +97,7 @@ def _listed(rows: Sequence[Mapping[str, Any]], limit: int) -> dict[str, Any]:
 
 @router.get(
     "/version",
-    summary="Newest version",
+    summary="Versions",
     responses={
         200: {
             "description": "The versions.",
@@ -107,16 +107,17 @@ def _listed(rows: Sequence[Mapping[str, Any]], limit: int) -> dict[str, Any]:
         }
     },
 )
-async def version(request: Request) -> Response:
-    """Return the newest version of the lake, and the oldest that can still be read."""
+async def version(request: Request, at: OfVersion) -> Response:
+    """Return the newest version of the lake, or the one that is named or was newest at a time, and the oldest that can still be read."""
     server = server_of(request)
 
     def versions() -> dict[str, Any]:
         catalog = server.lake.engine.catalog
-        newest = catalog.version()
-        committed_at = catalog.committed_at(newest)
+        # Seen to be there: neither to come nor vacuumed.
+        version = at.view().version
+        committed_at = catalog.committed_at(version)
         return {
-            "version": newest,
+            "version": version,
             "oldest": catalog.oldest_version(),
             "committed_at": committed_at and format_time(committed_at),
         }
@@ -138,16 +139,20 @@ async def changes(
     request: Request,
     since: Annotated[int, Query(ge=0, le=2**63 - 1, description="The last version that is known.", examples=[0])] = 0,
     limit: Annotated[int, Query(ge=1, le=10_000, description="Most versions of an answer.")] = 100,
+    segments: Annotated[bool, Query(description="Describe segments, instead of naming them.")] = False,
 ) -> Response:
     """Return what each version after *since* did to which dataset, in order: the change feed.
 
     `next` is the version to ask from again; where it is null, `version` is.
     """
     server = server_of(request)
-    return json_response(await server.read(_changes, server.lake, since, limit))
+    form = _change
+    if segments:
+        form = to_json
+    return json_response(await server.read(_changes, server.lake, since, limit, form))
 
 
-def _changes(lake: Lake, since: int, limit: int) -> dict[str, Any]:
+def _changes(lake: Lake, since: int, limit: int, form: Callable[[DatasetChange], Any]) -> dict[str, Any]:
     newest = lake.engine.catalog.version()
     # One version more shows whether there are more.
     found = lake.changes_since(since, limit=limit + 1)
@@ -161,7 +166,7 @@ def _changes(lake: Lake, since: int, limit: int) -> dict[str, Any]:
         "complete": following is None,
         "next": following,
         "version": max(newest, *versions, 0),
-        "data": list(map(_change, shown)),
+        "data": list(map(form, shown)),
     }
 
 

@@ -10,6 +10,7 @@ from pydantic import Field
 from ticklake.core.access import Role
 from ticklake.core.jobs import Job, JobState
 from ticklake.interfaces.api.access import allow
+from ticklake.interfaces.api.examples import JOB, OPERATION, answers_page, made, shown
 from ticklake.interfaces.api.job_requests import Priority, allowed_operation, create_job
 from ticklake.interfaces.api.paging import Cursor, Limit, page_of, whole
 from ticklake.interfaces.api.server import Server, server_of
@@ -36,7 +37,7 @@ class NewJobBody(Priority):
     begin: bool = Field(False, description="Let this server begin it at once, instead of the next worker.")
 
 
-@router.get("/operations", dependencies=[allow(Role.READ)])
+@router.get("/operations", dependencies=[allow(Role.READ)], responses=answers_page(OPERATION))
 async def list_operations(request: Request) -> dict[str, Any]:
     """List what jobs can do, with the parameters of each and the role that it needs."""
 
@@ -63,11 +64,11 @@ def _described(operation: Operation) -> dict[str, Any]:
     }
 
 
-@router.get("/jobs", dependencies=[allow(Role.READ)])
+@router.get("/jobs", dependencies=[allow(Role.READ)], responses=answers_page(JOB, has_more=True))
 async def list_jobs(
     request: Request,
-    state: State | None = None,
-    operation: str | None = None,
+    state: Annotated[State | None, Query(description="Only jobs in this state; active ones wait or run.")] = None,
+    operation: Annotated[str | None, Query(description="Only jobs of this operation.")] = None,
     search: Annotated[str, Query(description="Only jobs whose subject contains this.")] = "",
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -77,19 +78,21 @@ async def list_jobs(
     def answer() -> dict[str, Any]:
         server = server_of(request)
         jobs = server.lake.jobs
+        # One more than is shown tells whether there is another page.
         found = jobs.list(state=state, operation=operation, search=search, limit=limit + 1, before=cursor)
         return {**page_of(found, limit, lambda job: job.id, lambda job: _form(server, job)), "counts": jobs.counts()}
 
     return await server_of(request).read(answer)
 
 
-@router.post("/jobs", status_code=201, dependencies=[allow(Role.COLLECT)])
+@router.post("/jobs", status_code=201, dependencies=[allow(Role.COLLECT)], responses=made(JOB))
 async def create(request: Request, response: Response, body: NewJobBody) -> dict[str, Any]:
     """Put a job into the queue; an identical one that waits or runs is answered instead."""
 
     def answer() -> dict[str, Any]:
         server = server_of(request)
         job = create_job(request, body.operation, body.parameters, body, body.arguments)
+        # An identical job may be running already: then there is nothing to begin.
         if body.begin and job.state is JobState.QUEUED:
             job = server.background.start(job.id)
         return created(server, response, job)
@@ -103,7 +106,7 @@ def created(server: Server, response: Response, job: Job) -> dict[str, Any]:
     return _form(server, job)
 
 
-@router.get("/jobs/{job_id}", dependencies=[allow(Role.READ)])
+@router.get("/jobs/{job_id}", dependencies=[allow(Role.READ)], responses=shown({**JOB, "runs": [34]}))
 async def get_job(request: Request, job_id: JobId) -> dict[str, Any]:
     """Return one job, with the numbers of the runs that were its tries, the newest first."""
 
@@ -116,19 +119,20 @@ async def get_job(request: Request, job_id: JobId) -> dict[str, Any]:
     return await server_of(request).read(answer)
 
 
-@router.post("/jobs/{job_id}/start", status_code=202, dependencies=[allow(Role.COLLECT)])
+@router.post("/jobs/{job_id}/start", status_code=202, dependencies=[allow(Role.COLLECT)], responses=made(JOB, 202))
 async def start_job(request: Request, job_id: JobId) -> dict[str, Any]:
     """Let this server do a waiting job now. The answer comes when it has begun."""
 
     def answer() -> dict[str, Any]:
         server = server_of(request)
+        # Whoever may not create such a job may not start one that another caller has left.
         allowed_operation(request, server.lake.jobs.get(job_id).operation)
         return _form(server, server.background.start(job_id))
 
     return await server_of(request).read(answer)
 
 
-@router.post("/jobs/{job_id}/cancel", dependencies=[allow(Role.COLLECT)])
+@router.post("/jobs/{job_id}/cancel", dependencies=[allow(Role.COLLECT)], responses=shown(JOB))
 async def cancel_job(request: Request, job_id: JobId) -> dict[str, Any]:
     """Cancel a job: a waiting one at once, a running one after its page; what it committed stays."""
 
@@ -140,7 +144,7 @@ async def cancel_job(request: Request, job_id: JobId) -> dict[str, Any]:
     return await server_of(request).read(answer)
 
 
-@router.delete("/jobs", dependencies=[allow(Role.ADMIN)])
+@router.delete("/jobs", dependencies=[allow(Role.ADMIN)], responses=shown({"forgotten": 7}))
 async def cleanup_jobs(
     request: Request,
     max_age: Annotated[str, Query(description="Forget jobs that ended longer ago: 30d, 24h, 0.")] = "30d",

@@ -18,12 +18,14 @@ from ticklake.interfaces.api.reading import (
     End,
     Exchange,
     KnownBy,
+    Lags,
     MaxAge,
     Name,
     OfVersion,
     Start,
     Symbols,
     as_time,
+    lags_in,
     names_in,
 )
 from ticklake.interfaces.api.rows import Written, shape_of
@@ -101,6 +103,7 @@ async def panel(
     symbols: Symbols,
     timeframe: Annotated[str | None, Query(description="Of bars.", examples=["1h"])] = None,
     column: Annotated[str, Query(description="A column, or several with commas.", examples=["close"])] = "close",
+    columns: Columns = None,
     start: Start = None,
     end: End = None,
     kind: Annotated[str, Query(description="What is recorded.", examples=["ohlcv"])] = "ohlcv",
@@ -110,9 +113,14 @@ async def panel(
     fill: Annotated[str | None, Query(description="`forward` gives missing values the last one before them.")] = None,
     known_at: Annotated[str | None, Query(description="Only rows that were known at this time.")] = None,
     knowledge: KnownBy = "default",
+    lags: Lags = None,
 ) -> Response:
-    """Return one table of many symbols by time; what is missing is null."""
-    names = list(names_in(column) or ())
+    """Return one table of many symbols by time; what is missing is null.
+
+    With `columns` instead of `column` there may be a single one whose name is in those of the table.
+    """
+    names = list(names_in(columns or column) or ())
+    is_single = columns is None and len(names) == 1
     words: dict[str, Any] = {"how": how, "label": label, "fill": fill}
 
     def make(view: View) -> Made:
@@ -125,13 +133,14 @@ async def panel(
             exchange,
             list(names_in(symbols) or ()),
             timeframe,
-            names[0] if len(names) == 1 else names,
+            names[0] if is_single else names,
             as_time(start),
             as_time(end),
             kind=kind,
             wide=wide,
             known_at=as_time(known_at),
             knowledge=knowledge,
+            lags=lags_in(lags),
             **words,
         )
         return Made(rows, datasets, span)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ticklake.core.access import Role
 from ticklake.interfaces.api.access import allow
+from ticklake.interfaces.api.examples import JOB, made
 from ticklake.interfaces.api.job_requests import Priority, create_job
 from ticklake.interfaces.api.routes.jobs import created
 from ticklake.interfaces.api.server import server_of
@@ -54,35 +55,36 @@ class BackupBody(Priority):
     folder: str = Field(description="A plain name: a folder below the server's folder for such.", examples=["monday"])
 
 
-@router.post("/compact", status_code=201)
+@router.post("/compact", status_code=201, responses=made(JOB))
 async def compact(request: Request, response: Response, body: DatasetBody) -> dict[str, Any]:
     """Make few large files of many small segments: the answer is the job that does it."""
     return await _created(request, response, "compact", body)
 
 
-@router.post("/verify", status_code=201)
+@router.post("/verify", status_code=201, responses=made(JOB))
 async def verify(request: Request, response: Response, body: VerifyBody) -> dict[str, Any]:
     """Check that every segment is there and is what was written: the answer is the job that does it."""
     return await _created(request, response, "verify", body)
 
 
-@router.post("/backup", status_code=201)
+@router.post("/backup", status_code=201, responses=made(JOB))
 async def backup(request: Request, response: Response, body: BackupBody) -> dict[str, Any]:
     """Copy the lake: the answer is the job that does it."""
     return await _created(request, response, "backup", body)
 
 
-@router.post("/vacuum", status_code=201, responses={200: {"description": "What would be removed."}})
+@router.post("/vacuum", status_code=201, responses={**made(JOB), 200: {"description": "What would be removed."}})
 async def vacuum(request: Request, response: Response, body: VacuumBody) -> dict[str, Any]:
     """Remove old versions and garbage: the answer is the job that does it, or what it would remove."""
     if not body.dry_run:
         return await _created(request, response, "vacuum", body)
+    # Nothing was made.
     response.status_code = 200
     done = await server_of(request).work(server_of(request).lake.admin.vacuum, body.keep, dry_run=True)
     return _dry(done)
 
 
-@router.post("/cleanup", status_code=201, responses={200: {"description": "What would be removed."}})
+@router.post("/cleanup", status_code=201, responses={**made(JOB), 200: {"description": "What would be removed."}})
 async def cleanup(request: Request, response: Response, body: CleanupBody) -> dict[str, Any]:
     """Remove rows that are older than they are kept: the answer is the job that does it, or what it would remove."""
     if not body.dry_run:

@@ -10,6 +10,7 @@ from pydantic import Field
 from ticklake.core.access import Role
 from ticklake.core.runs import Run
 from ticklake.interfaces.api.access import allow
+from ticklake.interfaces.api.examples import RUN, answers_page, made, shown
 from ticklake.interfaces.api.job_requests import Body
 from ticklake.interfaces.api.paging import Cursor, Limit, page_of, whole
 from ticklake.interfaces.api.server import server_of
@@ -53,10 +54,10 @@ class FinishBody(Body):
     outcome: str = Field("", max_length=10_000)
 
 
-@router.get("/runs", dependencies=[allow(Role.READ)])
+@router.get("/runs", dependencies=[allow(Role.READ)], responses=answers_page(RUN, has_more=True))
 async def list_runs(
     request: Request,
-    state: State | None = None,
+    state: Annotated[State | None, Query(description="Only runs in this state.")] = None,
     subject: Annotated[str | None, Query(description="Any part of the subject.")] = None,
     dataset: Annotated[str | None, Query(description="Only runs that worked on it.")] = None,
     job: Annotated[int | None, Query(ge=1, le=2**63 - 1, description="Only the tries of this job.")] = None,
@@ -73,7 +74,7 @@ async def list_runs(
     return await server_of(request).read(answer)
 
 
-@router.post("/runs", status_code=201, dependencies=[allow(Role.COLLECT)])
+@router.post("/runs", status_code=201, dependencies=[allow(Role.COLLECT)], responses=made(RUN))
 async def create_run(request: Request, body: NewRunBody) -> dict[str, Any]:
     """Record that something of your own began. It counts as killed when the server ends before you finish it."""
     runs = server_of(request).lake.runs
@@ -81,13 +82,17 @@ async def create_run(request: Request, body: NewRunBody) -> dict[str, Any]:
     return _form(run)
 
 
-@router.get("/runs/{run_id}", dependencies=[allow(Role.READ)])
+@router.get("/runs/{run_id}", dependencies=[allow(Role.READ)], responses=shown(RUN))
 async def get_run(request: Request, run_id: RunId) -> dict[str, Any]:
     """Return one run."""
     return _form(await server_of(request).read(server_of(request).lake.runs.get, run_id))
 
 
-@router.get("/runs/{run_id}/log", dependencies=[allow(Role.READ)])
+@router.get(
+    "/runs/{run_id}/log",
+    dependencies=[allow(Role.READ)],
+    responses=shown({"rows": 1, "complete": True, "next": None, "data": [["2024-06-01T12:00:01Z", "info", "page 1"]]}),
+)
 async def run_log(request: Request, run_id: RunId) -> dict[str, Any]:
     """Return the last lines of a run's log, the oldest first: time, level, message."""
     return whole(await server_of(request).read(server_of(request).lake.runs.tail, run_id))
@@ -100,7 +105,7 @@ async def append_log(request: Request, run_id: RunId, body: LogBody) -> None:
     await server_of(request).read(runs.append_log, run_id, body.message, body.level)
 
 
-@router.post("/runs/{run_id}/progress", dependencies=[allow(Role.COLLECT)])
+@router.post("/runs/{run_id}/progress", dependencies=[allow(Role.COLLECT)], responses=shown(RUN))
 async def update_progress(request: Request, run_id: RunId, body: ProgressBody) -> dict[str, Any]:
     """Record how far a run is."""
 
@@ -112,7 +117,7 @@ async def update_progress(request: Request, run_id: RunId, body: ProgressBody) -
     return await server_of(request).read(answer)
 
 
-@router.post("/runs/{run_id}/finish", dependencies=[allow(Role.COLLECT)])
+@router.post("/runs/{run_id}/finish", dependencies=[allow(Role.COLLECT)], responses=shown(RUN))
 async def finish_run(request: Request, run_id: RunId, body: FinishBody) -> dict[str, Any]:
     """Record how a run ended; one that has ended stays as it is."""
     runs = server_of(request).lake.runs

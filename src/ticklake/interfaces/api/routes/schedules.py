@@ -11,6 +11,7 @@ from ticklake.core.access import Role
 from ticklake.core.schedules import Schedule
 from ticklake.errors import BadInput
 from ticklake.interfaces.api.access import allow
+from ticklake.interfaces.api.examples import JOB, SCHEDULE, answers_page, made, shown
 from ticklake.interfaces.api.job_requests import Body, allowed_operation, kept_parameters
 from ticklake.interfaces.api.paging import whole
 from ticklake.interfaces.api.routes.jobs import created
@@ -36,19 +37,19 @@ class ScheduleBody(Body):
     priority: int = Field(0, ge=-(2**31), le=2**31)
 
 
-@router.get("/schedules", dependencies=[allow(Role.READ)])
+@router.get("/schedules", dependencies=[allow(Role.READ)], responses=answers_page(SCHEDULE))
 async def list_schedules(request: Request) -> dict[str, Any]:
     """List the schedules, sorted by name."""
     return whole(await server_of(request).read(server_of(request).lake.schedules.list))
 
 
-@router.get("/schedules/{name}", dependencies=[allow(Role.READ)])
+@router.get("/schedules/{name}", dependencies=[allow(Role.READ)], responses=shown(SCHEDULE))
 async def get_schedule(request: Request, name: Name) -> dict[str, Any]:
     """Return one schedule."""
     return _form(await server_of(request).read(server_of(request).lake.schedules.get, name))
 
 
-@router.put("/schedules/{name}", dependencies=[allow(Role.COLLECT)])
+@router.put("/schedules/{name}", dependencies=[allow(Role.COLLECT)], responses=shown(SCHEDULE))
 async def put_schedule(request: Request, name: Name, body: ScheduleBody) -> dict[str, Any]:
     """Add a schedule, or change the one of that name."""
 
@@ -58,6 +59,7 @@ async def put_schedule(request: Request, name: Name, body: ScheduleBody) -> dict
         clash = _RHYTHM.intersection(kept)
         if clash:
             raise BadInput(f"a schedule cannot pass the parameter {min(clash)!r} to {body.operation}: leave it out")
+        # Else a caller could replace a schedule that it may not remove.
         _refuse_other(request, name)
         rhythm = body.model_dump(include={"cron", "every", "zone", "priority"})
         return _form(server.lake.schedules.add(name, body.operation, **rhythm, **kept))
@@ -65,7 +67,7 @@ async def put_schedule(request: Request, name: Name, body: ScheduleBody) -> dict
     return await server_of(request).read(answer)
 
 
-@router.delete("/schedules/{name}", dependencies=[allow(Role.COLLECT)])
+@router.delete("/schedules/{name}", dependencies=[allow(Role.COLLECT)], responses=shown({"removed": "hourly"}))
 async def remove_schedule(request: Request, name: Name) -> dict[str, Any]:
     """Remove a schedule; jobs that it made stay."""
 
@@ -77,7 +79,7 @@ async def remove_schedule(request: Request, name: Name) -> dict[str, Any]:
     return await server_of(request).read(answer)
 
 
-@router.post("/schedules/{name}/pause", dependencies=[allow(Role.COLLECT)])
+@router.post("/schedules/{name}/pause", dependencies=[allow(Role.COLLECT)], responses=shown(SCHEDULE))
 async def pause_schedule(request: Request, name: Name) -> dict[str, Any]:
     """Make no more jobs of it for now."""
 
@@ -88,7 +90,7 @@ async def pause_schedule(request: Request, name: Name) -> dict[str, Any]:
     return await server_of(request).read(answer)
 
 
-@router.post("/schedules/{name}/resume", dependencies=[allow(Role.COLLECT)])
+@router.post("/schedules/{name}/resume", dependencies=[allow(Role.COLLECT)], responses=shown(SCHEDULE))
 async def resume_schedule(request: Request, name: Name) -> dict[str, Any]:
     """Make jobs of it again, from its next time on."""
 
@@ -99,7 +101,7 @@ async def resume_schedule(request: Request, name: Name) -> dict[str, Any]:
     return await server_of(request).read(answer)
 
 
-@router.post("/schedules/{name}/run", status_code=201, dependencies=[allow(Role.COLLECT)])
+@router.post("/schedules/{name}/run", status_code=201, dependencies=[allow(Role.COLLECT)], responses=made(JOB))
 async def run_schedule(request: Request, response: Response, name: Name) -> dict[str, Any]:
     """Make a job of it now; its next time stays as it is."""
 

@@ -11,6 +11,7 @@ from ticklake.core.access import Role
 from ticklake.core.jobs import Job
 from ticklake.core.streams import StreamRequest
 from ticklake.interfaces.api.access import allow
+from ticklake.interfaces.api.examples import JOB, STREAM, answers_page, made
 from ticklake.interfaces.api.job_requests import Priority, create_job
 from ticklake.interfaces.api.paging import whole
 from ticklake.interfaces.api.routes.jobs import created
@@ -36,7 +37,7 @@ class StreamBody(Priority):
     begin: bool = Field(False, description="Let this server collect them, instead of the next worker.")
 
 
-@router.get("", dependencies=[allow(Role.READ)])
+@router.get("", dependencies=[allow(Role.READ)], responses=answers_page(STREAM))
 async def list_streams(request: Request) -> dict[str, Any]:
     """Say how each stream goes that is collected now, by whichever process."""
     return whole(await server_of(request).read(_status, server_of(request).lake))
@@ -46,12 +47,13 @@ def _status(lake: Lake) -> list[Any]:
     return list(lake.streams.status())
 
 
-@router.post("", status_code=201, dependencies=[allow(Role.COLLECT)])
+@router.post("", status_code=201, dependencies=[allow(Role.COLLECT)], responses=made(JOB))
 async def start_streams(request: Request, response: Response, body: StreamBody) -> dict[str, Any]:
     """Collect streams until they are stopped: the answer is the job that does it, on whichever machine has a worker."""
 
     def answer() -> dict[str, Any]:
         server = server_of(request)
+        # Parsed now: a job would say only when it runs that a kind is not sent over sockets.
         wanted = StreamRequest.of(body.exchange, body.symbols, body.kinds, body.timeframes, body.depth)
         job = create_job(request, "stream", {"streams": [wanted.to_json()]}, body)
         if body.begin and job.status == "queued":
@@ -61,7 +63,7 @@ async def start_streams(request: Request, response: Response, body: StreamBody) 
     return await server_of(request).work(answer)
 
 
-@router.post("/stop", dependencies=[allow(Role.COLLECT)])
+@router.post("/stop", dependencies=[allow(Role.COLLECT)], responses=answers_page(JOB))
 async def stop_streams(
     request: Request, exchange: Annotated[str | None, Query(description="Only those of this exchange.")] = None
 ) -> dict[str, Any]:
@@ -69,6 +71,7 @@ async def stop_streams(
 
     def answer() -> dict[str, Any]:
         lake = server_of(request).lake
+        # A job may hold streams of several exchanges: it is cancelled as a whole.
         jobs = [job for job in lake.jobs.list(state="active", operation="stream", limit=_MOST) if _is_of(job, exchange)]
         return whole([job_to_json(lake.jobs.cancel(job.id), lake.engine.now()) for job in jobs])
 

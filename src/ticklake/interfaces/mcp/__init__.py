@@ -1,0 +1,1 @@
+"""The MCP server: tools by which a language model reads a lake."""
