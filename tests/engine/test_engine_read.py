@@ -12,6 +12,8 @@ from ticklake.app import memory_lake
 from ticklake.config import Settings
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
+from ticklake.core.span import Span
+from ticklake.engine.read import count_rows
 from ticklake.errors import CorruptSegment, InvalidData, MissingSegment, TicklakeError
 from ticklake.testing.rows import START, bars, trades
 
@@ -207,6 +209,16 @@ def test_a_file_retired_between_being_found_and_being_opened_is_read_where_it_is
         "last": lambda: engine.load(BARS, last=10**6),
     }[read]()
     assert found.equals(expected)
+
+
+def test_a_file_retired_meanwhile_is_counted_where_it_is_now(engine_in, root):
+    engine = engine_in(root, Overtaken)
+    engine.append(BARS, bars(0, MANY), USER)
+    engine.append(BARS, bars(MANY - 5, MANY + 5), USER)
+    engine.objects.overtaking = True
+    # The second bound cuts a file, whose rows are counted by being read.
+    span = Span(at(0), at(MANY - 10))
+    assert count_rows(engine.store, engine.store.view(BARS, span)) == MANY - 10
 
 
 def test_a_pinned_scan_of_a_vacuumed_version_is_an_error_never_short(lake):

@@ -256,9 +256,13 @@ def count_rows(store: Store, view: DatasetView, rows: int = CHUNK_ROWS) -> int:
             total += piece.segments[0].rows
         else:
             for part in cut(piece, rows):
-                counted = _read_slice(store, part, view.kind, view.keying).select(pl.len())
-                total += int(_collect(store, counted, piece.segments).item())
+                total += retried(partial(_count_part, store, part, view))
     return total
+
+
+def _count_part(store: Store, part: Slice, view: DatasetView) -> int:
+    counted = _read_slice(store, part, view.kind, view.keying).select(pl.len())
+    return int(_collect(store, counted, part.segments).item())
 
 
 def _collect(store: Store, frame: pl.LazyFrame, segments: Sequence[Segment]) -> pl.DataFrame:
