@@ -13,6 +13,8 @@ from ticklake.errors import InvalidData
 
 __all__ = ["read_arrow_stream", "read_parquet"]
 
+# Polars panics where bytes contradict each other in a way that it did not expect.
+_POLARS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 _HEADER, _LENGTH, _COMPRESSION = 2, 0, 3
 """The numbers of fields in Arrow's tables ``Message`` and ``RecordBatch`` (format/Message.fbs)."""
 
@@ -32,7 +34,7 @@ def read_arrow_stream(data: bytes, most_rows: int) -> pl.DataFrame:
             if not 0 <= rows <= most_rows:
                 raise InvalidData(f"the Arrow stream has more than {most_rows:,} rows: send it in pieces")
         return pl.read_ipc_stream(io.BytesIO(data))
-    except (pa.ArrowException, pl.exceptions.PolarsError, IndexError, OSError, ValueError) as error:
+    except (pa.ArrowException, *_POLARS, IndexError, OSError, ValueError) as error:
         if isinstance(error, InvalidData):
             raise
         raise InvalidData(f"the body is no Arrow stream: {str(error).partition(chr(10))[0][:200]}") from error
@@ -99,7 +101,7 @@ def read_parquet(data: bytes, most_rows: int, most_bytes: int) -> pl.DataFrame:
                 f"the Parquet file has {footer.num_rows:,} rows and {size:,} bytes: send it in pieces, or upload it to import"
             )
         return pl.read_parquet(io.BytesIO(data))
-    except (pa.ArrowException, pl.exceptions.PolarsError, OSError, ValueError) as error:
+    except (pa.ArrowException, *_POLARS, OSError, ValueError) as error:
         if isinstance(error, InvalidData):
             raise
         raise InvalidData(f"the body is no Parquet file: {str(error).partition(chr(10))[0][:200]}") from error

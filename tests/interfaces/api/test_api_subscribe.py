@@ -260,7 +260,7 @@ def test_rows_that_were_vacuumed_are_an_error_of_the_subscription(lake, http):
     lake.vacuum(0)
     with opened(http) as socket:
         socket.subscribe(TRADES, since=1)
-        assert (socket.receive()["title"], socket.subscribe(TRADES)["type"]) == ("CatalogError", "subscribed")
+        assert (socket.receive()["title"], socket.subscribe(TRADES)["type"]) == ("VersionGone", "subscribed")
 
 
 def test_fifty_clients_of_which_one_is_slow_all_get_their_rows(lake, serve):

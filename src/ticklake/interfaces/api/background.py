@@ -65,6 +65,7 @@ class Background:
         self._lake.jobs.get(job_id)
         task = _Task(self._lake, job_id)
         with self._lock:
+            # Those that have ended are forgotten here: nobody else looks.
             self._tasks = [each for each in self._tasks if each.thread.is_alive()]
             if self._is_closed or len(self._tasks) >= self._most:
                 raise LeaseHeld(
@@ -72,6 +73,7 @@ class Background:
                 )
             self._tasks.append(task)
             task.thread.start()
+        # Milliseconds: until the job is claimed, or cannot be.
         task.has_begun.wait()
         if task.error is not None:
             raise task.error
@@ -82,6 +84,7 @@ class Background:
         with self._lock:
             self._is_closed = True
             tasks = list(self._tasks)
+        # All are told first, so that they end side by side.
         for task in tasks:
             task.worker.stop()
         for task in tasks:

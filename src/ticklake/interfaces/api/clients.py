@@ -32,5 +32,6 @@ class Clients:
     def end(self) -> None:
         """Tell all that the server ends, and those that come later, too."""
         self._is_closed = True
+        # A copy: who is told leaves the list.
         for end in tuple(self._ends):
             end()

@@ -126,6 +126,7 @@ class EventClient:
             return
         since = self._since
         self._since = max(since, look.version)
+        # The first messages had those up to there.
         new = [change for change in look.commits if change.version > since]
         self._put_all(messages_of(replace(look, commits=new), self.topics))
 
@@ -134,6 +135,7 @@ class EventClient:
             return
         self._waiting.extend(messages)
         if len(self._waiting) > MOST_WAITING:
+            # What waits is worth nothing with a hole in it.
             self._waiting.clear()
             detail = f"more than {MOST_WAITING:,} events waited: read faster, or ask for fewer topics"
             self._waiting.append(message("slow", {"title": "SlowSubscriber", "detail": detail}))

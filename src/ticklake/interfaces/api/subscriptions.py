@@ -169,7 +169,9 @@ class Connection:
         name = message.id or str(self._count)
         if name in self._subscriptions:
             raise BadInput(f"id={name!r} is a subscription already: unsubscribe it first, or choose another id")
+        # It reads the catalog: not on the event loop.
         subscription = await self._server.read(self._made, name, message)
+        # Kept before the client is told: it may leave while it is.
         self._subscriptions[name] = subscription
         told = {"type": "subscribed", "id": name, "cursor": str(subscription.cursor), "datasets": message.datasets}
         await self._send([json.dumps(told)])
@@ -271,6 +273,7 @@ def _parsed(text: str) -> _Message:
 def _parts(subscription: _Subscription, batch: LiveBatch) -> Iterator[Callable[[], Sending]]:
     """Yield what makes each message of a batch; the cursor of the last one is behind the batch, if that ends a version."""
     frame = batch.frame()
+    # Rows that the client had before the connection broke.
     skipped = min(subscription.skip, frame.height)
     subscription.skip -= skipped
     for start in range(skipped, frame.height, ROWS_AT_ONCE):

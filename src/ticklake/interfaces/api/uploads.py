@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -61,6 +62,7 @@ class Uploads:
             with as_storage_error(path):
                 async with await anyio.open_file(path, "xb") as file:
                     async for block in body:
+                        # Counted here as well: a body that comes in chunks does not say its size.
                         size += len(block)
                         if size > self._most_bytes:
                             raise too_large(self._most_bytes)
@@ -88,8 +90,12 @@ class Uploads:
 
     def forget(self, number: str) -> None:
         """Remove an upload."""
-        if _ID.fullmatch(number):
-            shutil.rmtree(self._folder() / number, ignore_errors=True)
+        if not _ID.fullmatch(number):
+            return
+        shutil.rmtree(self._folder() / number, ignore_errors=True)
+        # The last one leaves no trace in the lake. Where others wait, the folder is not empty.
+        with suppress(OSError):
+            self._folder().rmdir()
 
     def close(self) -> None:
         """Remove those of a lake in memory."""
@@ -105,11 +111,16 @@ class Uploads:
         self._lake.engine.check_space()
         folder = self._folder()
         with as_storage_error(folder):
+            if folder.is_symlink():
+                raise StorageError(f"{FOLDER} is a link: uploads stay inside the lake; remove it")
+            # Made here alone: to ask for an upload creates nothing.
+            folder.mkdir(mode=0o700, exist_ok=True)
             waiting = sum(1 for _ in _recent(folder))
             if waiting >= MOST:
                 raise BadInput(f"{waiting} uploads wait already: import them, or remove them with DELETE /imports/ID")
             number = secrets.token_hex(16)
-            (folder / number).mkdir(mode=0o700)
+            # With its parent: another request may have removed that just now.
+            (folder / number).mkdir(mode=0o700, parents=True)
         return number, folder / number / name
 
     def _folder(self) -> Path:
@@ -118,12 +129,7 @@ class Uploads:
             if self._temporary is None:
                 self._temporary = tempfile.TemporaryDirectory(prefix="ticklake-uploads-")
             return Path(self._temporary.name)
-        folder = root / FOLDER
-        with as_storage_error(folder):
-            if folder.is_symlink():
-                raise StorageError(f"{FOLDER} is a link: uploads stay inside the lake; remove it")
-            folder.mkdir(mode=0o700, exist_ok=True)
-        return folder
+        return root / FOLDER
 
 
 def _recent(folder: Path) -> Iterator[Path]:

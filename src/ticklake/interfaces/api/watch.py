@@ -142,6 +142,7 @@ class _Differences:
             self._version = newest
             return (), True
         self._version = newest
+        # As many as were asked for: there may be more, which the next look reads.
         versions = {change.version for change in changes}
         if len(versions) == _VERSIONS:
             self._version = max(versions)
@@ -150,6 +151,7 @@ class _Differences:
     def _changed_jobs(self) -> Sequence[Job]:
         jobs = self._lake.jobs
         found = {job.id: job for job in (*jobs.active(), *jobs.list(limit=_NEWEST))}
+        # One that ended since the last look may be neither active nor among the newest.
         for number, job in self._jobs.items():
             if job.is_active and number not in found:
                 with suppress(NotFound):

@@ -70,6 +70,7 @@ class Tools:
         start, end: the time [start, end), ISO 8601; all by default.
         """
         days = self._lake.condition(self._known(dataset), start, end)
+        # Of all days, also those that are not shown.
         counts = dict(days["condition"].value_counts().iter_rows())
         newest = to_json(days.tail(_positive(limit)))
         hint = "Say start and end for other days."
@@ -155,6 +156,7 @@ class Tools:
             words.append(repr(resample))
         for name, moment in (("start", start), ("end", end)):
             if moment is not None:
+                # What is no time would be found out only by whoever runs the code.
                 parse_time(moment)
                 words.append(f"{name}={moment!r}")
         if columns and not resample:

@@ -81,6 +81,7 @@ async def backfill(request: Request, response: Response, body: BackfillBody) -> 
 
     def answer() -> dict[str, Any]:
         server = server_of(request)
+        # By way of the request: two spellings of one backfill are one job.
         job = create_job(request, "backfill", BackfillRequest.from_json(body.wanted()).to_json(), body)
         if body.begin and job.status == "queued":
             job = server.background.start(job.id)

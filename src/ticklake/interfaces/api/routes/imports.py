@@ -75,6 +75,7 @@ async def upload(
     server = server_of(request)
     number = await server.uploads.receive(filename, request.stream())
     try:
+        # The client waits for this: a file of a gigabyte takes some seconds to unpack.
         reports = await server.work(_looked_at, server, number, ImportBody(dataset=dataset, dry_run=True))
     except BaseException:
         server.uploads.forget(number)
@@ -109,6 +110,7 @@ def _imported(server: Server, number: str, body: ImportBody) -> dict[str, Any]:
         mapping=body.mapping.as_mapping(),
         dry_run=body.dry_run,
     )
+    # One that was refused waits on: the client may name what was missing.
     if not body.dry_run and not any(report.refused for report in reports):
         server.uploads.forget(number)
     return {"dry_run": body.dry_run, "reports": [_without_folder(report, path) for report in reports]}

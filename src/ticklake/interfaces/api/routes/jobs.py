@@ -78,6 +78,7 @@ async def list_jobs(
     def answer() -> dict[str, Any]:
         server = server_of(request)
         jobs = server.lake.jobs
+        # One more than is shown tells whether there is another page.
         found = jobs.list(state=state, operation=operation, search=search, limit=limit + 1, before=cursor)
         return {**page_of(found, limit, lambda job: job.id, lambda job: _form(server, job)), "counts": jobs.counts()}
 
@@ -91,6 +92,7 @@ async def create(request: Request, response: Response, body: NewJobBody) -> dict
     def answer() -> dict[str, Any]:
         server = server_of(request)
         job = create_job(request, body.operation, body.parameters, body, body.arguments)
+        # An identical job may be running already: then there is nothing to begin.
         if body.begin and job.state is JobState.QUEUED:
             job = server.background.start(job.id)
         return created(server, response, job)
@@ -123,6 +125,7 @@ async def start_job(request: Request, job_id: JobId) -> dict[str, Any]:
 
     def answer() -> dict[str, Any]:
         server = server_of(request)
+        # Whoever may not create such a job may not start one that another caller has left.
         allowed_operation(request, server.lake.jobs.get(job_id).operation)
         return _form(server, server.background.start(job_id))
 

@@ -12,7 +12,7 @@ from ticklake.interfaces.api.access import allow
 from ticklake.interfaces.api.examples import JOB, RECEIPT, made, shown
 from ticklake.interfaces.api.job_requests import Body, Priority, create_job
 from ticklake.interfaces.api.routes.jobs import created
-from ticklake.interfaces.api.sent_rows import BODY, parse_rows, rows_of, with_times
+from ticklake.interfaces.api.row_bodies import BODY, parse_rows, rows_of, with_times
 from ticklake.interfaces.api.server import server_of
 from ticklake.interfaces.schema import to_json
 
@@ -66,6 +66,7 @@ async def register_features(request: Request, body: FeatureSetBody) -> dict[str,
     """Declare a version of a feature set; the same again changes nothing."""
 
     def answer() -> dict[str, Any]:
+        # JSON has no tuples, by which a type is told from a type with its unit.
         columns: dict[str, Any] = {}
         for name, column in body.columns.items():
             columns[name] = column
@@ -157,6 +158,7 @@ async def refresh_rule(request: Request, response: Response, rule: Rule, body: P
 
     def answer() -> dict[str, Any]:
         server = server_of(request)
+        # Refused here, and not when the job runs.
         server.lake.derived.get(rule)
         return created(server, response, create_job(request, "derive", {"name": rule}, body))
 

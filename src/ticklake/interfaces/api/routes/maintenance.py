@@ -78,6 +78,7 @@ async def vacuum(request: Request, response: Response, body: VacuumBody) -> dict
     """Remove old versions and garbage: the answer is the job that does it, or what it would remove."""
     if not body.dry_run:
         return await _created(request, response, "vacuum", body)
+    # Nothing was made.
     response.status_code = 200
     done = await server_of(request).work(server_of(request).lake.admin.vacuum, body.keep, dry_run=True)
     return _dry(done)

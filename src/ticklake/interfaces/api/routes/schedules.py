@@ -59,6 +59,7 @@ async def put_schedule(request: Request, name: Name, body: ScheduleBody) -> dict
         clash = _RHYTHM.intersection(kept)
         if clash:
             raise BadInput(f"a schedule cannot pass the parameter {min(clash)!r} to {body.operation}: leave it out")
+        # Else a caller could replace a schedule that it may not remove.
         _refuse_other(request, name)
         rhythm = body.model_dump(include={"cron", "every", "zone", "priority"})
         return _form(server.lake.schedules.add(name, body.operation, **rhythm, **kept))

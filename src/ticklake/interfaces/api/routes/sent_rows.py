@@ -31,9 +31,11 @@ from ticklake.interfaces.api.reading import (
     lags_in,
     names_in,
 )
+from ticklake.interfaces.api.row_bodies import MOST_ROWS
 from ticklake.interfaces.api.rows import Written, shape_of
 from ticklake.interfaces.api.server import Server, server_of
 from ticklake.lake.view import View
+from ticklake.storage.foreign_rows import read_arrow_stream
 
 __all__ = ["router", "sent_rows"]
 
@@ -285,7 +287,4 @@ def sent_rows(body: bytes) -> pl.DataFrame:
     """
     if not body:
         raise InvalidData("no rows were sent: send them as an Arrow stream, or name a dataset with left=")
-    try:
-        return pl.read_ipc_stream(io.BytesIO(body))
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
-        raise InvalidData("the body is no Arrow stream of rows: send one, as its IPC format has it") from error
+    return read_arrow_stream(body, MOST_ROWS)

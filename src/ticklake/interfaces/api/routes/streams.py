@@ -53,6 +53,7 @@ async def start_streams(request: Request, response: Response, body: StreamBody) 
 
     def answer() -> dict[str, Any]:
         server = server_of(request)
+        # Parsed now: a job would say only when it runs that a kind is not sent over sockets.
         wanted = StreamRequest.of(body.exchange, body.symbols, body.kinds, body.timeframes, body.depth)
         job = create_job(request, "stream", {"streams": [wanted.to_json()]}, body)
         if body.begin and job.status == "queued":
@@ -70,6 +71,7 @@ async def stop_streams(
 
     def answer() -> dict[str, Any]:
         lake = server_of(request).lake
+        # A job may hold streams of several exchanges: it is cancelled as a whole.
         jobs = [job for job in lake.jobs.list(state="active", operation="stream", limit=_MOST) if _is_of(job, exchange)]
         return whole([job_to_json(lake.jobs.cancel(job.id), lake.engine.now()) for job in jobs])
 

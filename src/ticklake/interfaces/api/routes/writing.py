@@ -16,7 +16,7 @@ from ticklake.errors import BadInput
 from ticklake.interfaces.api.access import allow
 from ticklake.interfaces.api.examples import DONE, RECEIPT, shown
 from ticklake.interfaces.api.job_requests import Body
-from ticklake.interfaces.api.sent_rows import BODY, parse_rows, provenance_of, rows_of
+from ticklake.interfaces.api.row_bodies import BODY, parse_rows, provenance_of, rows_of
 from ticklake.interfaces.api.server import server_of
 from ticklake.interfaces.schema import to_json
 from ticklake.lake import Lake

@@ -16,9 +16,9 @@ from ticklake.core.time import parse_time
 from ticklake.errors import InvalidData
 from ticklake.storage.foreign_rows import read_arrow_stream, read_parquet
 
-__all__ = ["BODY", "parse_rows", "provenance_of", "rows_of", "with_times"]
+__all__ = ["BODY", "MOST_ROWS", "parse_rows", "provenance_of", "rows_of", "with_times"]
 
-_MOST_ROWS = 1_000_000
+MOST_ROWS = 1_000_000
 _MOST_BYTES = 256 * 2**20
 """Of what a Parquet file unpacks to."""
 _RECORD = {"ts": "2024-01-01T00:00:00Z", "price": 42000.5, "amount": 0.25, "side": "buy"}
@@ -43,6 +43,7 @@ async def rows_of(request: Request) -> tuple[bytes, str]:
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind not in _READERS:
         raise HTTPException(415, f"rows of the type {kind[:100]!r} are not read: send one of {', '.join(_READERS)}")
+    # The gate has bounded it.
     return await request.body(), kind
 
 
@@ -133,6 +134,6 @@ _READERS: dict[str, Callable[[bytes], Any]] = {
     "application/ndjson": _ndjson,
     "application/jsonl": _ndjson,
     "text/csv": _csv,
-    "application/vnd.apache.arrow.stream": lambda body: read_arrow_stream(body, _MOST_ROWS),
-    "application/vnd.apache.parquet": lambda body: read_parquet(body, _MOST_ROWS, _MOST_BYTES),
+    "application/vnd.apache.arrow.stream": lambda body: read_arrow_stream(body, MOST_ROWS),
+    "application/vnd.apache.parquet": lambda body: read_parquet(body, MOST_ROWS, _MOST_BYTES),
 }
