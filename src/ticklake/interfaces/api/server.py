@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import anyio
@@ -18,6 +19,7 @@ from ticklake.interfaces.api.background import Background
 from ticklake.interfaces.api.callers import Callers
 from ticklake.interfaces.api.clients import Clients
 from ticklake.interfaces.api.observe import ServerMetrics
+from ticklake.interfaces.api.paths import Paths
 from ticklake.interfaces.api.queries import Queries
 from ticklake.interfaces.api.uploads import Uploads
 from ticklake.interfaces.api.watch import Watch
@@ -47,6 +49,10 @@ class Server:
         self._works = CapacityLimiter(options.threads)
         self.answers: AnswerCache[Any] = AnswerCache(int(options.answer_cache))
         self.background = Background(lake, options.threads)
+        exports = None
+        if options.exports is not None:
+            exports = Path(options.exports)
+        self.paths = Paths([(lake.root, "the lake"), (exports, "the exports")])
         self.uploads = Uploads(lake, int(options.max_upload))
         self.clients = Clients()
         self.watch = Watch(lake, self.read, options.poll_seconds)
@@ -71,6 +77,7 @@ class Server:
         """End what goes on in this process, in good order."""
         await anyio.to_thread.run_sync(self.queries.close)
         await anyio.to_thread.run_sync(self.background.close)
+        await self.callers.close()
         await anyio.to_thread.run_sync(self.audit.close)
         self.uploads.close()
 

@@ -158,4 +158,5 @@ async def cleanup_jobs(
 
 
 def _form(server: Server, job: Job) -> dict[str, Any]:
-    return job_to_json(job, server.lake.engine.now())
+    shown: dict[str, Any] = server.paths.hide(job_to_json(job, server.lake.engine.now()))
+    return shown
