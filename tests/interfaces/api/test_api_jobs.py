@@ -160,7 +160,9 @@ def test_folders_are_written_only_below_the_folder_for_them(lake, serve, tmp_pat
         refused(http.post("/maintenance/backup", json={"folder": name}), 400, "folder")
     job = good(http.post("/maintenance/backup", json={"folder": "monday"}), 201)
     lake.jobs.worker().run(once=True)
-    assert good(http.get(f"/jobs/{job['id']}"))["status"] == "succeeded"
+    shown = good(http.get(f"/jobs/{job['id']}"))
+    assert (shown["status"], shown["parameters"]) == ("succeeded", {"folder": "monday"})
+    assert str(tmp_path) not in http.get("/runs").text
     assert (tmp_path / "out" / "monday" / "catalog.db").is_file()
 
 
@@ -271,3 +273,27 @@ def test_streams_are_jobs_that_are_stopped_by_exchange(empty):
     stopped = good(empty.post("/streams/stop", params={"exchange": "Kraken"}))
     assert [(job["id"], job["status"]) for job in stopped["data"]] == [(jobs[1]["id"], "cancelled")]
     assert good(empty.post("/streams/stop"))["rows"] == 1
+
+
+def test_an_operation_is_open_to_whom_it_says(empty_lake, serve):
+    keys = {role: empty_lake.tokens.create(role, role).secret for role in ("read", "collect", "admin")}
+    http = serve(empty_lake)
+
+    def as_(role):
+        return {"Authorization": f"Bearer {keys[role]}"}
+
+    for path, body in (("/jobs", {"operation": "compact"}), ("/jobs", {"operation": "quality"})):
+        assert http.post(path, json=body, headers=as_("read")).status_code == 403
+    compact = {"operation": "compact"}
+    refused(http.post("/jobs", json=compact, headers=as_("collect")), 403, "the operation 'compact' needs admin")
+    refused(http.put("/schedules/x", json={**compact, "every": "1h"}, headers=as_("collect")), 403, "needs admin")
+    job = good(http.post("/jobs", json=compact, headers=as_("admin")), 201)
+    good(http.put("/schedules/x", json={**compact, "every": "1h"}, headers=as_("admin")))
+    for verb in ("start", "cancel"):
+        refused(http.post(f"/jobs/{job['id']}/{verb}", headers=as_("collect")), 403, "needs admin")
+    update = {"operation": "update", "every": "1h"}
+    refused(http.put("/schedules/x", json=update, headers=as_("collect")), 403, "needs admin")
+    refused(http.delete("/schedules/x", headers=as_("collect")), 403, "needs admin")
+    assert good(http.put("/schedules/y", json=update, headers=as_("collect")))["operation"] == "update"
+    assert good(http.post("/jobs", json={"operation": "quality"}, headers=as_("collect")), 201)["status"] == "queued"
+    assert good(http.get("/jobs", headers=as_("read")))["rows"] == 2
