@@ -68,7 +68,7 @@ $(VENV)/docs: $(VENV)/demo
 	$(BIN)/pip install -q -e '.[docs]' && touch $@
 
 $(VENV)-bench/ready: pyproject.toml benchmarks/requirements.txt
-	$(PYTHON) -m venv $(VENV)-bench && $(VENV)-bench/bin/pip install -q -r benchmarks/requirements.txt -e '.[ta,server]' && touch $@
+	$(PYTHON) -m venv $(VENV)-bench && $(VENV)-bench/bin/pip install -q -r benchmarks/requirements.txt -e '.[ta,server,client]' && touch $@
 
 $(VENV)-peers/ready: tests/peers/requirements.txt tests/peers/requirements-v2.txt
 	$(PYTHON) -m venv $(VENV)-peers && $(VENV)-peers/bin/pip install -q -r tests/peers/requirements.txt

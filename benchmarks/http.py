@@ -36,15 +36,12 @@ LONGEST_START = 60
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the figures of one server."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.http", description=__doc__)
-    parser.add_argument("server", choices=["ticklake", "datasette", "serve"])
+    parser.add_argument("server", choices=["ticklake", "datasette"])
     parser.add_argument("--clients", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--warm", type=float, default=4, help="seconds before what is measured")
-    parser.add_argument("--folder", type=Path, help="where the rows are stored for the run; serve: the lake")
-    parser.add_argument("--socket", type=int, help="serve: the file descriptor to listen on")
+    parser.add_argument("--folder", type=Path, help="where the rows are stored for the run")
     options = parser.parse_args(arguments)
-    if options.server == "serve":
-        return _serve(options.folder, options.socket)
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="http-") as folder:
         figures = measure(options.server, Path(folder), options.clients, options.warm, options.seconds)
     print(json.dumps(figures, indent=1))
@@ -172,32 +169,20 @@ def _ticklake(folder: Path) -> _Started:
     with ticklake.open(lake) as opened:
         opened.save(NAME, data.bars())
         opened.compact()
-    listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    listening.set_inheritable(True)
-    number = listening.fileno()
-    command = [sys.executable, "-m", "benchmarks.http", "serve", "--folder", str(lake), "--socket", str(number)]
-    port = listening.getsockname()[1]
+    port = _free_port()
+    serve = ["serve", "--processes", str(PROCESSES), "--port", str(port), "--lake", str(lake)]
     name = NAME.replace("/", "%2F")
     paths = [f"/api/v1/datasets/{name}/rows?start={day}&end={day + data.DAY}" for day in _days()]
-    with _running([command] * PROCESSES, [number]) as processes:
-        _wait(port, paths[0])
-        yield [port], paths, processes
-    listening.close()
-
-
-def _serve(folder: Path, number: int) -> int:
-    import uvicorn
-
-    import ticklake
-    from ticklake.config import ServerSettings
-    from ticklake.interfaces.api.app import make_app
-    from ticklake.interfaces.api.run import uvicorn_config
-
     # One machine is all callers here.
-    options = ServerSettings(rate=1e6)
-    with ticklake.open(folder) as lake, socket.socket(fileno=number) as listening:
-        uvicorn.Server(uvicorn_config(make_app(lake, options), options)).run(sockets=[listening])
-    return 0
+    os.environ["TICKLAKE_SERVER__RATE"] = "1000000"
+    with _running([[sys.executable, "-m", "ticklake", *serve]]) as (parent,):
+        _wait(port, paths[0])
+        yield [port], paths, _children(parent)
+
+
+def _children(process: int) -> list[int]:
+    """Return the processes that a process has started."""
+    return list(map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()))
 
 
 @contextmanager
@@ -220,7 +205,7 @@ def _datasette(folder: Path) -> _Started:
         f"/bars/bars.json?ts__gte={day}&ts__lt={day + data.DAY}&_size={ROWS}&_shape=objects&_nocount=1&_nofacet=1"
         for day in _days()
     ]
-    with _running(commands, []) as processes:
+    with _running(commands) as processes:
         for port in ports:
             _wait(port, paths[0])
         yield ports, paths, processes
@@ -241,11 +226,8 @@ def _days() -> list[int]:
 
 
 @contextmanager
-def _running(commands: Sequence[Sequence[str]], descriptors: Sequence[int]) -> Iterator[list[int]]:
-    running = [
-        subprocess.Popen(command, pass_fds=descriptors, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for command in commands
-    ]
+def _running(commands: Sequence[Sequence[str]]) -> Iterator[list[int]]:
+    running = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for command in commands]
     try:
         yield [process.pid for process in running]
     finally:

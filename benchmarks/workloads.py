@@ -12,6 +12,7 @@ from benchmarks.http_workloads import http_workloads
 from benchmarks.indicator_workloads import indicator_workloads
 from benchmarks.join_workloads import join_workloads
 from benchmarks.live_workloads import live_workloads
+from benchmarks.remote_workloads import remote_workloads
 from benchmarks.workload import Scale, Workload
 
 __all__ = ["workloads"]
@@ -29,7 +30,8 @@ def workloads(scale: Scale) -> list[Workload]:
         *book_workloads(scale),
         *feature_workloads(scale),
     ]
-    return [*_writes(scale), *_reads(scale), *_rest(scale), *answers, *live_workloads(scale), *http_workloads(scale)]
+    served = [*http_workloads(scale), *remote_workloads(scale)]
+    return [*_writes(scale), *_reads(scale), *_rest(scale), *answers, *live_workloads(scale), *served]
 
 
 def _writes(scale: Scale) -> list[Workload]:

@@ -7,24 +7,11 @@ then ``ticklake.toml`` in the working folder, then the defaults.
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ByteSize,
-    ConfigDict,
-    Field,
-    SecretStr,
-    StringConstraints,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -35,10 +22,10 @@ from pydantic_settings import (
 
 from ticklake.core.read_plan import CACHE_SIZE
 from ticklake.core.retry import OF_CALLS, OF_JOBS, RetryPolicy
-from ticklake.core.schedules import refuse_bare_number
 from ticklake.core.sql import LEAST_MEMORY, OF_QUERIES, SqlLimits
 from ticklake.core.streams import OF_STREAMS, LiveOptions
 from ticklake.errors import BadInput
+from ticklake.setting_types import Address, Lag, Length, MinFree, Origin, Size
 
 if TYPE_CHECKING:
     from ticklake.core.knowledge import Lags
@@ -91,42 +78,6 @@ _PLAIN_WORDS = {
 """The words for the types of errors of pydantic, whose own are those of Python programmers."""
 _SECRETS = frozenset({"api_key", "api_secret", "urls"})
 """Settings whose values are never shown."""
-
-
-def _refuse_percentage(value: object) -> object:
-    """Refuse an invalid percentage like ``200 %``: pydantic would take its number for a size in bytes."""
-    if "%" in str(value):
-        raise ValueError("a share of a disk is written like 2 %")
-    return value
-
-
-def _free_space(value: object, parse: ValidatorFunctionWrapHandler) -> Any:
-    """Refuse what is neither a share nor a size with one error: pydantic has one for each, and names its own types."""
-    try:
-        return parse(value)
-    except ValidationError:
-        raise ValueError("is neither a share of the disk nor a size: write it like '2 %' or '500MB'") from None
-
-
-def _checked_address(value: str) -> str:
-    """Refuse what is no address of a server: requests would fail with an error that does not name the setting."""
-    if value and not re.match(r"https?://[^/\s]", value):
-        raise ValueError("an address is written like http://127.0.0.1:8000")
-    return value
-
-
-def _checked_origin(value: str) -> str:
-    """Refuse what browsers do not send as an origin: it would never match."""
-    if not re.fullmatch(r"https?://[^/\s*]+", value):
-        raise ValueError("an origin is written like https://dash.example.com, without a path")
-    return value.lower()
-
-
-Address = Annotated[str, AfterValidator(_checked_address)]
-Origin = Annotated[str, AfterValidator(_checked_origin)]
-Share = Annotated[str, StringConstraints(pattern=r"^\s*\d{1,2}(\.\d+)?\s*%\s*$")]
-Size = Annotated[ByteSize, BeforeValidator(_refuse_percentage)]
-MinFree = Annotated[Share | Size, Field(union_mode="left_to_right"), WrapValidator(_free_space)]
 
 
 class ExchangeSettings(BaseModel):
@@ -242,8 +193,6 @@ class LiveSettings(BaseModel):
 
 
 Rule = Literal["run_failed", "stale", "gaps", "disk"]
-Lag = Annotated[str, BeforeValidator(refuse_bare_number), StringConstraints(pattern=r"^(0|[1-9]\d*)[smhdw]$")]
-Length = Annotated[str, BeforeValidator(refuse_bare_number), StringConstraints(pattern=r"^[1-9]\d*[smhdw]$")]
 
 
 class AlertSettings(BaseModel):
@@ -295,7 +244,7 @@ class ServerSettings(BaseModel):
         default_factory=list, description="Addresses of reverse proxies, whose X-Forwarded headers are believed."
     )
     session: Length = Field("12h", description="How long a browser stays signed in.")
-    max_body: Size = Field(ByteSize(1024**2), description="The largest body of a request.")
+    max_body: Size = Field(ByteSize(16 * 1024**2), description="The largest body of a request.")
     max_upload: Size = Field(ByteSize(1024**3), description="The largest file that is uploaded.")
     max_unpacked: Size = Field(ByteSize(8 * 1024**3), description="What an uploaded file may unpack to.")
     rate: float = Field(2000.0, gt=0, description="Requests a second of one caller.")

@@ -50,6 +50,7 @@ def store_keys(exchange: str, api_key: str, api_secret: str = "") -> None:
     """Keep the keys of an exchange in the system's keyring; they replace those that it had."""
     keyring = _keyring()
     with _translated(keyring):
+        # First: of a key that comes without a secret, an older secret must not stay.
         _forget(keyring, exchange)
         for name, value in zip(_NAMES, (api_key, api_secret), strict=True):
             if value:

@@ -45,6 +45,7 @@ LIVE_ROWS = (
     ("frame-live-trades",),
     ("frame-collecting",),
     ("http-rate", "http-p50", "http-p99", "http-cpu", "http-growth"),
+    ("remote", "remote-share", "remote-arrow", "remote-memory"),
 )
 """Rows that share the run of one benchmark."""
 

@@ -17,7 +17,7 @@ from ticklake.core.kinds import TIME
 from ticklake.core.span import Span
 from ticklake.core.time import MINUTE
 from ticklake.engine.block_cache import BlockCache
-from ticklake.engine.read import load
+from ticklake.engine.read import load, read_chunks
 from ticklake.engine.store import Store
 from ticklake.errors import CorruptSegment
 
@@ -95,6 +95,20 @@ def test_an_answer_that_would_fill_the_cache_is_not_kept(lake):
     for _ in range(3):
         through(lake, cache, minutes(0, ROWS), ["close"])
     assert cache.size == 0
+
+
+def test_rows_that_are_read_in_pieces_are_not_kept_if_all_of_them_would_fill_the_cache(lake):
+    cache = BlockCache(3_000_000)
+    store = replace(lake.engine.store, blocks=cache)
+    rows: list[int] = []
+    for _ in range(3):
+        chunks = read_chunks(store, store.view(BARS, minutes(0, ROWS)), ["ts", "close"])
+        rows.append(sum(chunk.height for chunk in chunks))
+    assert rows == [ROWS] * 3
+    assert cache.size == 0
+    for _ in range(3):
+        list(read_chunks(store, store.view(BARS, minutes(0, 20_000)), ["ts", "close"]))
+    assert cache.size > 0
 
 
 def test_several_threads_read_the_same_blocks(lake):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -14,7 +15,7 @@ import ticklake
 from ticklake.app import memory_lake
 from ticklake.core.kinds import KINDS, TIME
 from ticklake.core.time import HOUR, parse_time
-from ticklake.errors import BadInput, InvalidQuery
+from ticklake.errors import BadInput, InvalidQuery, MissingExtra
 from ticklake.query import sql
 from ticklake.query.sql_views import lake_views
 from ticklake.testing.rows import START, bars
@@ -235,6 +236,16 @@ def test_polars_says_what_it_does_not_know(lake, query, words):
         lake.sql(query, engine="polars")
     assert "\n" not in str(caught.value)
     assert [word for word in words if word not in str(caught.value)] == []
+
+
+def test_without_duckdb_polars_answers_and_the_extra_is_named(lake, monkeypatch):
+    # As if it were not installed.
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    assert lake.sql("select count(*) as n from trades").fetchone() == (800,)
+    with pytest.raises(MissingExtra, match=r"ticklake\[sql\]"):
+        lake.sql("select 1", engine="duckdb")
+    with pytest.raises(InvalidQuery, match=r"no parameters.*ticklake\[sql\]"):
+        lake.sql("select count(*) from trades where symbol = $1", ["x"])
 
 
 def test_parameters_may_be_times_texts_and_numbers(lake):

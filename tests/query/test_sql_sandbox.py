@@ -130,7 +130,7 @@ REFUSED = [
     "set memory_limit = '100GB'",
     "reset memory_limit",
     "pragma memory_limit = '100GB'",
-    "pragma database_list",
+    "pragma enable_progress_bar",
     "install httpfs",
     "load httpfs",
     "load '{out}'",

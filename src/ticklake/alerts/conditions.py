@@ -108,24 +108,29 @@ class Troubles:
                     yield Trouble(AlertRule.RUN_FAILED, subject, f"run {run.id} {run.state}: {run.outcome}")
 
     def _stale(self, datasets: Sequence[Dataset], now: int) -> Iterator[Trouble]:
-        for fresh in self._freshness(datasets, now):
-            if fresh.is_stale and fresh.newest is not None:
-                yield stale_trouble(Dataset.parse(fresh.dataset), fresh.newest)
+        for dataset, row in self.engine.catalog.heads(datasets)[1].items():
+            if row.max_ts is not None and self._expected_by(dataset, row.max_ts, now) < now:
+                yield stale_trouble(dataset, row.max_ts)
 
     def freshness(self, now: int) -> Iterator[Freshness]:
-        """Yield how fresh each dataset is that is kept up to now and that the policy covers, by name."""
-        names = sorted(self.runs.kept_up())
-        yield from self._freshness(list(filter(self.policy.covers, map(Dataset.parse, names))), now)
+        """Yield how fresh each dataset is, by name; nothing is expected of those that are not kept up, or that the policy does not cover."""
+        kept_up = self.runs.kept_up()
+        for row in self.engine.catalog.datasets():
+            name, newest = str(row.dataset), row.max_ts
+            if name not in kept_up or not self.policy.covers(row.dataset):
+                yield Freshness(name, newest)
+            elif newest is None:
+                yield Freshness(name, newest, is_kept_up=True)
+            else:
+                expected_by = self._expected_by(row.dataset, newest, now)
+                yield Freshness(name, newest, True, expected_by, expected_by < now)
 
-    def _freshness(self, datasets: Sequence[Dataset], now: int) -> Iterator[Freshness]:
-        for dataset, row in self.engine.catalog.heads(datasets)[1].items():
-            newest, expected_by = row.max_ts, None
-            if newest is not None:
-                # Without sessions first: most datasets are on time, and calendars are slow to make.
-                expected_by = late_after(dataset, newest, self.policy)
-                if is_late(dataset, newest, self.policy, now):
-                    expected_by = late_after(dataset, newest, self.policy, self._closed(dataset, Span(newest, now)))
-            yield Freshness(str(dataset), newest, expected_by, expected_by is not None and expected_by < now)
+    def _expected_by(self, dataset: Dataset, newest: int, now: int) -> int:
+        """Return when a dataset is stale, whose *newest* row has that time."""
+        # Without sessions first: most datasets are on time, and calendars are slow to make.
+        if not is_late(dataset, newest, self.policy, now):
+            return late_after(dataset, newest, self.policy)
+        return late_after(dataset, newest, self.policy, self._closed(dataset, Span(newest, now)))
 
     def _closed(self, dataset: Dataset, span: Span) -> int:
         """Return for how many nanoseconds the market was closed in *span*."""

@@ -83,7 +83,7 @@ class Alerts:
         return [alert for alert in self._records.all() if alert.since is not None]
 
     def freshness(self) -> Sequence[Freshness]:
-        """Return how fresh each dataset is that is kept up to now, by the rule of stale ones; with or without an address."""
+        """Return how fresh each dataset is, by the rule of stale ones; with or without an address."""
         return list(self._troubles.freshness(self._now()))
 
     def test(self) -> None:

@@ -57,6 +57,7 @@ class AuditLog:
 def _trim(connection: Connection, is_minor: bool, kept: int) -> None:
     """Remove what is older than the newest *kept* entries of their sort."""
     of_sort = _TABLE.c.is_minor.is_(is_minor)
+    # Null if there are fewer, and then nothing is older.
     newest_removed = select(_TABLE.c.id).where(of_sort).order_by(_TABLE.c.id.desc()).offset(kept).limit(1)
     connection.execute(delete(_TABLE).where(of_sort, _TABLE.c.id <= newest_removed.scalar_subquery()))
 

@@ -77,6 +77,7 @@ class TokenTable:
             if row is None:
                 raise BadInput(f"there is no token {name!r} to revoke: 'ticklake token list' shows them")
             connection.execute(update(_TOKENS).where(_TOKENS.c.id == row.id).values(revoked_at=now))
+            # In the same transaction: no browser may stay signed in by a token that is gone.
             connection.execute(delete(_SESSIONS).where(_SESSIONS.c.token_id == row.id))
             revoked = connection.execute(_ALL.where(_TOKENS.c.id == row.id)).one()
         return _token(tuple(revoked)).token
@@ -101,6 +102,7 @@ class SessionTable:
         now = self._now()
         values = {"digest": digest, "token_id": token_id, "created_at": now, "expires_at": expires_at}
         with self._database.write() as connection:
+            # Nothing else removes them, and there is nothing to do with them.
             connection.execute(delete(_SESSIONS).where(_SESSIONS.c.expires_at <= now))
             connection.execute(_SESSIONS.insert(), values)
 

@@ -140,20 +140,23 @@ class Message(Displayed):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Freshness(Displayed):
-    """How fresh a dataset is that is kept up to now. Times are nanoseconds; both are ``None`` while it has no rows.
+    """How fresh a dataset is. Times are nanoseconds.
 
-    ``newest`` is the time of its newest row; after ``expected_by`` without another one it is stale.
+    ``newest`` is the time of its newest row; after ``expected_by`` without another one it is stale. Of a dataset that is not kept up to
+    now, like one of files, nothing is expected.
     """
 
     dataset: str
     newest: int | None
-    expected_by: int | None
-    is_stale: bool
+    is_kept_up: bool = False
+    expected_by: int | None = None
+    is_stale: bool = False
 
     def _summary(self) -> dict[str, Any]:
         return {
             "dataset": self.dataset,
             "newest": moment(self.newest),
+            "is_kept_up": self.is_kept_up,
             "expected_by": moment(self.expected_by),
             "is_stale": self.is_stale,
         }

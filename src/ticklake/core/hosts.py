@@ -95,6 +95,7 @@ def foreign_page(method: str, headers: Mapping[str, str], allowed: frozenset[str
         Origins like ``https://example.com``.
     """
     origin = headers.get("origin")
+    # What a browser says of the origin counts most: it is there with each request that could change something.
     if origin is not None:
         if origin in allowed or _authority(origin) == _without_port(headers.get("host", "").lower(), origin):
             return None

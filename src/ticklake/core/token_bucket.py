@@ -30,6 +30,7 @@ class TokenBuckets:
             level -= 1
         else:
             wait = (1 - level) / self._rate
+        # Also where nothing was taken: to ask again and again does not make the wait longer.
         self._levels[key] = (level, now)
         self._levels.move_to_end(key)
         if len(self._levels) > _MOST:

@@ -121,6 +121,7 @@ def check_name(name: str) -> str:
     BadInput
         If it is no name, or is a token itself, which must not be stored.
     """
+    # Before anything else, as the other error repeats the name.
     if isinstance(name, str) and redacted(name) != name:
         raise BadInput("this is a token and no name of one: 'ticklake token list' shows the names")
     if not isinstance(name, str) or not _NAME.fullmatch(name):

@@ -76,6 +76,14 @@ class BlockCache:
         """Bytes of all blocks."""
         return self._size
 
+    def fits(self, segments: Sequence[Segment], span: Span, columns: Sequence[str]) -> bool:
+        """Whether the rows of segments inside *span* are few enough to be kept all at once."""
+        rows = sum(sum(place.rows for place in _places(segment, span)) for segment in segments)
+        return self._is_small(rows, columns)
+
+    def _is_small(self, rows: int, columns: Sequence[str]) -> bool:
+        return rows * len(columns) * _CELL <= self._budget // _LARGE
+
     def rows(self, segment: Segment, span: Span | None, columns: Sequence[str], decode: Decode) -> pl.DataFrame | None:
         """Return the rows of a file inside *span* (all for ``None``); ``None`` if they are to be read from the file.
 
@@ -85,8 +93,8 @@ class BlockCache:
             Is called for blocks that are read a second time.
         """
         places = list(_places(segment, span))
-        cells = sum(place.rows for place in places) * len(columns)
-        if not places or cells * _CELL > self._budget // _LARGE or not self._are_worth_it(places):
+        rows = sum(place.rows for place in places)
+        if not places or not self._is_small(rows, columns) or not self._are_worth_it(places):
             self.misses += 1
             return None
         self.hits += 1

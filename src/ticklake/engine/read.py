@@ -163,8 +163,10 @@ def read_chunks(store: Store, view: DatasetView, columns: Sequence[str] | None =
 
 
 def _read_groups(store: Store, view: DatasetView, names: Sequence[str]) -> Iterator[pl.DataFrame]:
+    # What is too large for the cache as a whole would push itself out, piece by piece: each time that it is read, and for nothing.
+    uses_cache = store.blocks.fits(view.segments, view.span, names)
     for group in _grouped(_slices(view)):
-        frame = _read_group(store, group, view.kind, view.keying, names)
+        frame = _read_group(store, group, view, names, uses_cache=uses_cache)
         if frame.height:
             yield frame
 
@@ -189,10 +191,13 @@ def _grouped(slices: Iterator[Slice]) -> Iterator[list[Slice]]:
         yield group
 
 
-def _read_group(store: Store, group: Sequence[Slice], kind: Kind, keying: Keying, names: Sequence[str]) -> pl.DataFrame:
+def _read_group(
+    store: Store, group: Sequence[Slice], view: DatasetView, names: Sequence[str], *, uses_cache: bool
+) -> pl.DataFrame:
     if _is_inline(group[0]):
-        return _inline_rows(store, group, kind, names)
-    return _collect(store, _read_slice(store, group[0], kind, keying, names), group[0].segments)
+        return _inline_rows(store, group, view.kind, names)
+    rows = _read_slice(store, group[0], view.kind, view.keying, names, uses_cache=uses_cache)
+    return _collect(store, rows, group[0].segments)
 
 
 def _ahead(items: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
@@ -205,7 +210,13 @@ def _ahead(items: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
 
 
 def _read_slice(
-    store: Store, piece: Slice, kind: Kind, keying: Keying, columns: Sequence[str] | None = None
+    store: Store,
+    piece: Slice,
+    kind: Kind,
+    keying: Keying,
+    columns: Sequence[str] | None = None,
+    *,
+    uses_cache: bool = True,
 ) -> pl.LazyFrame:
     """Return the rows of one slice, merged by key where segments overlap; all stored *columns* by default."""
     if len(piece.segments) == 1:
@@ -213,7 +224,7 @@ def _read_slice(
         if piece.is_whole:
             # Without a span, Polars does not compare the time of every row.
             span = None
-        return store.scan(piece.segments[0], kind, span, columns)
+        return store.scan(piece.segments[0], kind, span, columns, uses_cache=uses_cache)
     # All columns: those of the key decide which row stays.
     stored = list(kind.stored_schema)
     merged = collapse([store.scan(segment, kind, piece.span, stored) for segment in piece.segments], kind, keying)

@@ -179,7 +179,13 @@ class Store:
             return self.objects.get(retired_path(segment.path))
 
     def scan(
-        self, segment: Segment, kind: Kind, span: Span | None, columns: Sequence[str] | None = None
+        self,
+        segment: Segment,
+        kind: Kind,
+        span: Span | None,
+        columns: Sequence[str] | None = None,
+        *,
+        uses_cache: bool = True,
     ) -> pl.LazyFrame:
         """Return a segment's rows inside *span* (all of them for ``None``), lazily; all stored *columns* by default.
 
@@ -193,7 +199,7 @@ class Store:
             if columns is not None:
                 rows = rows[list(columns)]
             return rows.lazy()
-        if columns is not None:
+        if columns is not None and uses_cache:
             # A file that was moved meanwhile, or is damaged, is read as all others are: then the error names it.
             with contextlib.suppress(pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
                 known = self.blocks.rows(segment, span, columns, partial(self._decode, segment, kind))

@@ -18,14 +18,14 @@ __all__ = ["lake_health"]
 def lake_health(lake: Lake, *, only_stale: bool = False, search: str = "") -> dict[str, Any]:
     """Return how a lake is, as JSON: ``status`` is ``ok`` or ``degraded``, and ``problems`` says why.
 
-    ``data`` has the datasets that are kept up to now, by the rule by which alerts call them stale.
+    ``data`` has the datasets, those that are kept up to now judged by the rule by which alerts call them stale.
     """
     fresh = lake.alerts.freshness()
-    stale = sum(each.is_stale for each in fresh)
+    kept_up, stale = sum(each.is_kept_up for each in fresh), sum(each.is_stale for each in fresh)
     streams = Counter(stream.state for stream in lake.streams.status())
     problems: list[str] = []
     if stale:
-        problems.append(f"{stale:,} of {len(fresh):,} datasets are stale")
+        problems.append(f"{stale:,} of {kept_up:,} datasets are stale")
     if silent := streams.total() - streams["live"]:
         problems.append(f"{silent:,} of {streams.total():,} streams are not live")
     try:
@@ -41,7 +41,7 @@ def lake_health(lake: Lake, *, only_stale: bool = False, search: str = "") -> di
         "checked_at": moment(lake.engine.now()),
         "streams": dict(streams),
         "jobs": lake.jobs.queue.active_counts(),
-        "kept_up": len(fresh),
+        "kept_up": kept_up,
         "stale": stale,
         "data": to_json(chosen),
     }

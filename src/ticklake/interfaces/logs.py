@@ -56,13 +56,28 @@ def configure_logs(options: LogSettings, *, warnings: bool = False) -> None:
 
 def _handler(options: LogSettings) -> logging.Handler:
     if options.file is None:
-        return logging.StreamHandler(sys.stderr)
+        return _StandardError()
     path = Path(options.file).expanduser()
     try:
         # It follows the file when logrotate moves it away.
         return WatchedFileHandler(path, encoding="utf-8")
     except OSError as error:
         raise BadInput(f"log.file={options.file} cannot be written ({error.strerror}): name another file") from error
+
+
+class _StandardError(logging.StreamHandler[Any]):
+    """Writes to what standard error is at that moment: whoever redirects it for a while closes the file that it was."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _stream: Any) -> None:
+        pass
 
 
 def _is_json(options: LogSettings) -> bool:

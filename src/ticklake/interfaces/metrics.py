@@ -213,8 +213,8 @@ def _of_segments(lake: Lake) -> Samples:
 
 def _of_freshness(lake: Lake) -> Samples:
     fresh = lake.alerts.freshness()
-    stale = sum(each.is_stale for each in fresh)
-    return {"ticklake_datasets_kept_up": [({}, len(fresh))], "ticklake_datasets_stale": [({}, stale)]}
+    kept_up, stale = sum(each.is_kept_up for each in fresh), sum(each.is_stale for each in fresh)
+    return {"ticklake_datasets_kept_up": [({}, kept_up)], "ticklake_datasets_stale": [({}, stale)]}
 
 
 def _of_runs(lake: Lake) -> Samples:

@@ -347,7 +347,7 @@ def _(alert: Alert) -> dict[str, Any]:
 @to_json.register
 def _(fresh: Freshness) -> dict[str, Any]:
     times = {"newest": moment(fresh.newest), "expected_by": moment(fresh.expected_by)}
-    return {"dataset": fresh.dataset, **times, "is_stale": fresh.is_stale}
+    return {"dataset": fresh.dataset, "is_kept_up": fresh.is_kept_up, **times, "is_stale": fresh.is_stale}
 
 
 # Proving

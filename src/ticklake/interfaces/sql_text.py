@@ -27,6 +27,7 @@ def as_text(rows: pl.DataFrame, form: str | None) -> pl.DataFrame:
 
     texts: list[pl.Series] = []
     for column in rows.get_columns():
+        # polars panics at bytes in JSON, which is no error that could be caught by its class.
         if str(column.dtype) == "Binary":
             texts.append(column.bin.encode("hex"))
         elif "Binary" in str(column.dtype):

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Admin"]
 
-_NOTE_SECONDS = 2.0
-"""How long a note waits for other writers at most."""
-
 
 class Admin:
     """Maintenance of a lake: ``lake.admin.compact()``, ``lake.admin.verify(deep=True)``, ...
@@ -162,17 +159,17 @@ class Admin:
 
     def last_done(self) -> dict[str, int]:
         """Return when the lake was last backed up (``backup``) and last verified as sound (``verify``), if it ever was; in nanoseconds."""
-        from ticklake.catalog.upkeep import last_done
+        from ticklake.storage.upkeep import last_done
 
-        return last_done(self._engine.catalog.database)
+        if self._root is None:
+            return {}
+        return last_done(self._root / self._catalog_file)
 
     def _note(self, what: str) -> None:
-        from ticklake.catalog.database import busy_at_most
-        from ticklake.catalog.upkeep import note_done
+        from ticklake.storage.upkeep import note_done
 
-        # It is done, whether or not that can be noted: the lake may be one that can only be read.
-        with suppress(TicklakeError), busy_at_most(_NOTE_SECONDS):
-            note_done(self._engine.catalog.database, what, self._engine.now())
+        if self._root is not None:
+            note_done(self._root / self._catalog_file, what, self._engine.now())
 
     def rebuild(self, *, force: bool = False) -> Rebuilt:
         """Make a new catalog from what can be read of the old one and from the files; the old one is kept beside it.

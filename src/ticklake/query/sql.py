@@ -24,8 +24,8 @@ from ticklake.query.sql_errors import refusal
 from ticklake.query.sql_prune import functions_in, references
 from ticklake.query.sql_scan import create_empty, create_table, create_view
 from ticklake.query.sql_select import NAMES_TABLE, Part, chosen_parts, parameters_of, readable, tree_of
-from ticklake.query.sql_views import LakeViews, lake_views, naive
-from ticklake.storage.arrow_stream import frame_of, table_of
+from ticklake.query.sql_views import LakeViews, lake_views
+from ticklake.storage.arrow_stream import frame_of
 
 __all__ = ["arrow_of", "connected", "parsed_parameters", "query_lake", "wanted_parts"]
 
@@ -106,6 +106,7 @@ def _query(lake: LakeViews, query: str, parameters: list[Any] | dict[str, Any]) 
             parts = wanted_parts(connection, lake, query, parameters)
             _create(connection, lake, parts, query)
             rows = _rows(connection, query, parameters)
+        # Before the others: it is one of them.
         except duckdb.IOException as error:
             if _has_gone(lake, parts):
                 raise MissingSegment(f"a file went away while it was read ({error}): read again") from error
@@ -118,6 +119,7 @@ def _query(lake: LakeViews, query: str, parameters: list[Any] | dict[str, Any]) 
 @contextmanager
 def connected() -> Iterator[Any]:
     """Connect to DuckDB; what a query makes there is gone when the block ends."""
+    # By the process: after a fork, the threads of the database are gone.
     connection = _database(os.getpid()).cursor()
     name = f"query_{next(_NUMBERS)}"
     connection.execute(f"ATTACH ':memory:' AS {name}")
@@ -145,9 +147,10 @@ def wanted_parts(
 ) -> dict[str, list[Part]]:
     """Return which views a query reads, and what of them it can need."""
     tree = tree_of(connection, query)
+    # These functions read views whose names stand in texts.
     if tree is None or not functions_in(tree).isdisjoint({"query", "query_table"}):
         return _all_named(lake, query)
-    connection.register(NAMES_TABLE, table_of(naive(lake.names)))
+    connection.register(NAMES_TABLE, lake.names_table)
     try:
         found = references(tree, lake.columns)
         return chosen_parts(connection, found, parameters_of(parameters))
@@ -181,6 +184,7 @@ def _create(connection: Any, lake: LakeViews, parts: Mapping[str, list[Part]], q
 
 
 def _rows(connection: Any, query: str, parameters: list[Any] | dict[str, Any]) -> pl.DataFrame:
+    # An empty list of parameters is none: DuckDB would ask for a prepared statement.
     answer = connection.sql(query, params=parameters or None)
     # A text of no statement, or one that answers nothing.
     if answer is None:

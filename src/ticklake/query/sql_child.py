@@ -85,6 +85,7 @@ def _answer(connection: Any, header: Mapping[str, Any], names: Any, source: IO[b
     needs = _needs(connection, tree, query, header["views"], parameters)
     write_message(sink, {"needs": needs})
     connection.unregister(NAMES_TABLE)
+    # In the order in which they were asked for: the pipe has nothing that says which one comes.
     for name in needs:
         _create_view(connection, name, read_table(source))
     _create_others(connection, header["views"], needs, query)
@@ -103,6 +104,7 @@ def _checked(connection: Any, query: str) -> Node:
     Refused
         If it is not one SELECT, or one EXPLAIN of a SELECT, all through.
     """
+    # DuckDB's own parser: another one might read a query in another way than it is run.
     statements = connection.extract_statements(query)
     if len(statements) != 1:
         raise Refused(f"it has {len(statements)} statements: write one")

@@ -67,7 +67,9 @@ def hide_libraries() -> None:
 
 def limit(memory: int, cpu_seconds: int) -> None:
     """Bound the address space and the processor time of this process."""
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    # Some systems have this bound and take no value for it.
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     # The second bound kills: a library may catch the signal of the first.
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
 

@@ -27,11 +27,13 @@ _TIMES = "times are compared with text like '2024-01-01', and with other times a
 
 def refusal(message: str, query: str, views: Views) -> TicklakeError:
     """Return the error for what DuckDB or Polars said of a query; *views* are the columns of each view."""
+    # The first of all: an allocation may fail anywhere, also while another error is written.
     if _NO_MEMORY.search(message):
         return QueryTooLarge(f"the query needs more memory than it may use: {NO_MEMORY}")
     view = _named(_UNKNOWN_VIEW, message)
     if view:
         return InvalidQuery(f"there is no view {view!r}{did_you_mean(view, list(views))}: use one of {_list(views)}")
+    # Both name the column in quotes; only DuckDB says near which names it is.
     column = _named(_UNKNOWN_COLUMN, message)
     if column:
         return _unknown_column(column, query, views)
@@ -59,6 +61,7 @@ def _unknown_column(column: str, query: str, views: Views) -> InvalidQuery:
     columns: dict[str, None] = {}
     for view in named:
         columns.update(dict.fromkeys(views[view]))
+    # There is such a column, but not in the table that the query takes it from.
     hint = " where it is named"
     if column not in columns:
         hint = did_you_mean(column, list(columns))
@@ -81,6 +84,7 @@ def _list(views: Views) -> str:
 def _one_line(message: str) -> str:
     """Return the message in one line, without the picture of the query that follows it."""
     head, _, rest = message.strip().partition("\n")
+    # Users know their query: the line it happened in is enough.
     text = head
     where = re.search(r"LINE \d+: (.*)", rest)
     if where is not None:

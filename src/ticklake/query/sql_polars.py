@@ -34,6 +34,7 @@ def query_by_polars(lake: LakeViews, query: str, parameters: Any = None) -> SqlR
     """
     if parameters:
         raise InvalidQuery(f"Polars' SQL has no parameters: write the values into the query. {_MORE}")
+    # All of them, as nothing is read before the query is planned.
     frames = {name: _scan(lake, view) for name, view in lake.views.items()}
     for name in lake.columns:
         if lake.is_table(name) and name.casefold() in query.casefold():
@@ -91,6 +92,7 @@ def _datasets(lake: LakeViews, view: SqlView, predicate: pl.Expr | None) -> Iter
     """Yield the datasets of a view that a predicate does not rule out."""
     names = lake.names.filter(pl.col("view") == view.name)
     for part in _conjuncts(predicate):
+        # Any other column has other values in each row.
         if set(part.meta.root_names()) <= set(NAMES):
             names = names.filter(part)
     for number in names["number"]:
@@ -123,6 +125,7 @@ def _bounds(predicate: pl.Expr | None) -> tuple[int | None, int | None]:
         if instant is not None and side != "high":
             low = max(instant, low or ALL_TIME.start)
         if instant is not None and side != "low":
+            # Exclusive, while the condition may include the instant.
             high = min(instant + 1, high or ALL_TIME.end)
     return low, high
 

@@ -151,6 +151,7 @@ class _Scope:
 def _restrict(select: Node, found: Mapping[int, Reference]) -> None:
     """Give the tables of a SELECT the conditions of its WHERE."""
     source = select.get("from_table") or {}
+    # A sample is drawn before the WHERE: of fewer rows, it would be another one.
     if select.get("sample"):
         return
     scope = _Scope(is_simple=source.get("type") == "BASE_TABLE")
@@ -224,6 +225,7 @@ def _alias(source: Node) -> str:
 
 def _pass_on(scope: _Scope) -> None:
     """Give a table what is known of the names of another one whose names are equal to its own."""
+    # As they are before: what is passed on is not passed on again.
     known = {id(table): list(table.conditions) for table in scope.tables}
     for target in scope.all_tables:
         for table in scope.tables:
@@ -260,6 +262,7 @@ def _condition(node: Node, table: Reference, scope: _Scope) -> Condition | None:
                 return None
             part["column_names"] = [name]
             columns.add(name)
+    # Without columns it says nothing of datasets, and may be random.
     if not columns or not functions_in(own) <= _SURE | _OF_NOW:
         return None
     if columns <= set(NAMES) or columns == {TIME}:

@@ -80,6 +80,7 @@ def create_view(connection: Any, lake: LakeViews, view: SqlView, parts: Iterable
             continue
         plan = _plan(lake.engine.store, dataset, span)
         selects += plan.selects(view)
+        # One table for all datasets: each costs DuckDB a part of a plan.
         if plan.frames:
             rows[dataset] = plan.frames
     if rows:
@@ -156,6 +157,7 @@ def _stored_column(column: Column) -> str:
         return name
     if isinstance(column.dtype, pl.Datetime):
         return f"make_timestamp_ns({name}) AS {name}"
+    # Intervals have no finer unit.
     return f"to_microseconds({name} // 1000) AS {name}"
 
 
@@ -167,6 +169,7 @@ def _select_frame(table: str, view: SqlView) -> str:
 
 def _not_a_pattern(path: str) -> str:
     """Return a path that DuckDB takes for a pattern that matches this file alone."""
+    # The first one adds brackets, so that it cannot be the last.
     escaped = path.replace("[", "[[]")
     return escaped.replace("*", "[*]").replace("?", "[?]")
 

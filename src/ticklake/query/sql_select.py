@@ -107,6 +107,16 @@ def _readable(column: str, sql_type: str) -> str:
     return column
 
 
+_TEMPLATES: list[str] = []
+
+
+def _select_of_one(connection: Any) -> str:
+    """Return the tree of a SELECT of one value; DuckDB writes it once for all queries of this process."""
+    if not _TEMPLATES:
+        _TEMPLATES.append(json.dumps(tree_of(connection, "SELECT 1 AS x")))
+    return _TEMPLATES[0]
+
+
 class _Finder:
     """Computes conditions."""
 
@@ -178,8 +188,7 @@ class _Finder:
         with_values = self._with_values(node)
         if with_values is None:
             return None
-        select = tree_of(self._connection, "SELECT 1 AS x")
-        assert select is not None  # noqa: S101 - it is one SELECT
+        select = json.loads(_select_of_one(self._connection))
         select["statements"][0]["node"]["select_list"] = [with_values]
         rows = self._rows("SELECT json_deserialize_sql($tree)", {"tree": json.dumps(select)})
         if not rows:

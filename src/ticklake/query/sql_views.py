@@ -15,6 +15,7 @@ from ticklake.core.dataset import BAR_KINDS, USUAL_FRAMES, Dataset
 from ticklake.core.kinds import KINDS, TIME, Kind
 from ticklake.core.statistics import inventory_frame
 from ticklake.engine.engine import Engine
+from ticklake.storage.arrow_stream import table_of
 
 __all__ = ["DATASETS", "NAMES", "SQL_TYPES", "LakeViews", "NameColumns", "SqlView", "lake_views", "naive", "name_part"]
 
@@ -126,6 +127,11 @@ class LakeViews:
         variants = pl.Series("variant", [dataset.variant for dataset in self.datasets], pl.String)
         names = frame.with_columns(pl.col("kind").alias("view"), variants).select("view", *NAMES, "first", "last")
         return names.with_row_index("number")
+
+    @cached_property
+    def names_table(self) -> Any:
+        """The same as a table of Arrow."""
+        return table_of(naive(self.names))
 
     def is_table(self, name: str) -> bool:
         """Whether a view is no kind, but what the catalog knows of datasets."""

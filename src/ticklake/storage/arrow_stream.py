@@ -100,6 +100,7 @@ def _lake_type(series: pl.Series) -> pl.Series:
     # DuckDB adds whole numbers up in 128 bits.
     if dtype == pl.Decimal(38, 0):
         return _fitting(series, pl.Int64())
+    # Numbers of words in a list are a detail of how they were stored.
     if isinstance(dtype, pl.Enum | pl.Categorical):
         return series.cast(pl.String)
     return series
@@ -150,6 +151,7 @@ def _durations(name: str, intervals: pa.ChunkedArray) -> pa.ChunkedArray:
     for chunk in intervals.chunks:
         parts = np.frombuffer(chunk.buffers()[1], layout)[chunk.offset : chunk.offset + len(chunk)]
         days = parts["days"].astype("int64") + _DAYS_OF_MONTH * parts["months"].astype("int64")
+        # As floats first: in 64 bits, what is too long would become short.
         length = parts["nanoseconds"].astype("float64") + days.astype("float64") * _LENGTH_OF_DAY
         if len(length) and np.abs(length).max() > _LONGEST:
             raise InvalidQuery(f"column {name!r} has intervals longer than 292 years: cast it to VARCHAR")
@@ -217,6 +219,7 @@ def send_within(sink: Any, batches: pa.RecordBatchReader, most_rows: int, most_b
 
 def _head(batch: pa.RecordBatch, most_bytes: int) -> pa.RecordBatch:
     """Return so many of the first rows of a batch as have about so many bytes together."""
+    # The size of a slice counts its part of the buffers, so that halves can be tried.
     low, high = 0, batch.num_rows
     while low < high:
         middle = (low + high + 1) // 2
@@ -241,6 +244,7 @@ def receive(source: IO[bytes], most_bytes: int) -> pa.Table:
         batches = list(_checked(pa.ipc.open_stream(source), most_bytes))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise Cut(str(error)) from error
+    # An answer may have no batch, but has always columns.
     schema, *rest = batches
     return pa.Table.from_batches(rest, schema)
 

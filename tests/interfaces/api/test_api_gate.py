@@ -165,9 +165,11 @@ def test_a_body_of_nobody_is_not_read(lake, serve):
     json_type = {"Content-Type": "application/json"}
     assert client.post("/tokens", content=endless(), headers=json_type).status_code == 401
     assert client.post(login(client), content=b" " * 9000, headers=json_type).status_code == 413
+    assert client.post("/datasets/x:trades:A%2FB/rows", content=b"[]", headers=json_type).status_code == 401
     reader = {**json_type, "Authorization": f"Bearer {secret}"}
     refused = client.post("/imports", content=endless(), headers=reader)
     assert (refused.status_code, "uploads need collect" in refused.json()["detail"]) == (403, True)
+    assert client.post("/sql", content=b" " * (1024**2 + 1), headers=reader).status_code == 413
 
 
 # Answers

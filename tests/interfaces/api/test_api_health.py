@@ -56,10 +56,13 @@ def test_health_says_which_datasets_are_stale_by_the_rule_of_alerts(lake, serve)
     answer = serve(lake).get("/health").json()
     assert answer["status"] == "degraded"
     assert answer["problems"] == ["1 of 2 datasets are stale"]
-    assert [(each["dataset"], each["is_stale"]) for each in answer["data"]] == [
-        (BTC, True),
-        ("x:ohlcv:1m:NEW/USDT", False),
+    assert [(each["dataset"], each["is_kept_up"], each["is_stale"]) for each in answer["data"]] == [
+        (BTC, True, True),
+        # Of files, whose rows are as old as they are.
+        ("x:ohlcv:1m:ETH/USDT", False, False),
+        ("x:ohlcv:1m:NEW/USDT", True, False),
     ]
+    assert answer["data"][1]["expected_by"] is None
     assert answer["data"][0]["newest"] == "2024-01-01T00:02:00Z"
     # The bar of 00:02 ends at 00:03; the setting stale_bars is 3.
     assert answer["data"][0]["expected_by"] == "2024-01-01T00:06:00Z"

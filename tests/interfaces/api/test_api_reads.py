@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import httpx
@@ -258,3 +259,10 @@ def test_what_would_need_too_many_rows_in_memory_is_refused_before_one_is_read(s
     assert "ask for a shorter span" in refused.json()["detail"]
     short = client.get(path, params={**parameters, "end": "2024-01-01T00:10:00Z"})
     assert (short.status_code, short.json()["rows"]) == (200, 10)
+
+
+def test_a_list_is_one_cell_of_csv(served):
+    _, client = served
+    answer = client.get("/features", params={"format": "csv"})
+    (row,) = csv.DictReader(answer.text.splitlines())
+    assert (row["name"], row["columns"]) == ("momentum", "ret")

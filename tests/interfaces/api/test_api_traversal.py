@@ -56,7 +56,7 @@ class House:
     def files(self):
         """Everything around the lake, and in it all but the catalog."""
         names = {path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*")}
-        return {name for name in names if not name.startswith("lake/catalog.db")}
+        return {name for name in names if not name.startswith("lake/catalog.db")} - {"lake/uploads"}
 
     def ask(self, method, address, **more):
         with self.client.stream(method, address, **more) as answer:

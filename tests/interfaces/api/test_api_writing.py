@@ -99,7 +99,7 @@ def test_where_rows_came_from_is_kept_and_refused_rows_are_said(lake, http):
         (b"PAR1", "application/vnd.apache.parquet", 400, "no Parquet"),
         (as_arrow(compression="zstd"), "application/vnd.apache.arrow.stream", 400, "compressed"),
         (b"x", "application/xml", 415, "application/xml"),
-        (b"[" + b" " * 2_000_000 + b"]", "application/json", 413, "larger"),
+        (b"[" + b" " * 17_000_000 + b"]", "application/json", 413, "larger"),
     ],
 )
 def test_what_is_no_rows_is_refused_and_nothing_is_saved(lake, http, body, kind, status, words):

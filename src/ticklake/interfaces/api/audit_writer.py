@@ -18,7 +18,7 @@ __all__ = ["AuditWriter"]
 _MOST_WAITING = 10_000
 """Entries that wait; what was done is written all the same."""
 _MOST_AT_ONCE = 500
-_PAUSE = 0.05
+_PAUSE = 0.25
 """Seconds after queries and refusals in which more come together: those that are alike are one entry."""
 _LOG = Log("api")
 
@@ -68,6 +68,7 @@ class AuditWriter:
             entries, is_over = self._next_entries()
             if entries:
                 self._append(together(entries))
+            # Deeds are written at once, each as good as lost if the process is killed before.
             if not is_over and all(entry.is_minor for entry in entries):
                 time.sleep(_PAUSE)
 
@@ -86,6 +87,7 @@ class AuditWriter:
         try:
             self._audit_log.add(entries)
         except TicklakeError as error:
+            # Not tried again: while the disk is full, more and more would wait. The log of the process has them.
             _LOG.error("the audit log cannot be written", reason=error, entries=entries)
 
 

@@ -31,7 +31,7 @@ __all__ = ["Callers", "Known", "Session", "check_public", "csrf_token"]
 T = TypeVar("T")
 _OWNER = Caller("owner", Role.ADMIN)
 """Whoever reaches a server that needs no token: it listens on this machine alone."""
-_REMEMBERED = 0.1
+_REMEMBERED = 0.02
 """Seconds for which tokens are remembered: to ask the catalog at each request would take longer than some answers."""
 _USE_NOTED_EVERY = 300.0
 """Seconds between two notes that a token is used."""

@@ -160,7 +160,8 @@ def _csv(empty: pl.DataFrame, frames: Iterable[pl.DataFrame], shape: Shape) -> G
 
 
 def _csv_text(rows: pl.DataFrame, shape: Shape, *, header: bool) -> bytes:
-    text = shape.text(rows)
+    # A cell has no place for a list: its items stand in it with commas between them.
+    text = shape.text(rows).with_columns(pl.selectors.list().cast(pl.List(pl.String)).list.join(", "))
     if shape.safe:
         text = escape_formulas(text)
     return text.write_csv(include_header=header).encode()

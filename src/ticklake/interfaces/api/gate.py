@@ -22,9 +22,8 @@ from ticklake.core.audit_log import AuditEntry, is_refusal
 from ticklake.core.hosts import AllowedHosts
 from ticklake.core.token_bucket import TokenBuckets
 from ticklake.errors import NotAllowed, NotSignedIn, TicklakeError, TooManyRequests
-from ticklake.interfaces.api.access import SIGN_IN_FIRST
 from ticklake.interfaces.api.audit_writer import AuditWriter
-from ticklake.interfaces.api.body import LimitedBody
+from ticklake.interfaces.api.body import LimitedBody, check_body, discard, most_bytes
 from ticklake.interfaces.api.callers import Callers, Known, csrf_token
 from ticklake.interfaces.api.head import CSRF_HEADER, LOGIN, Head, Refused, check_head
 from ticklake.interfaces.api.live import WhileAllowed
@@ -34,8 +33,6 @@ from ticklake.log import Log
 
 __all__ = ["Gate"]
 
-_LARGEST_SIGN_IN = 8192
-"""Bytes of a body that anybody may send."""
 _OF_NOBODY = frozenset({"/health", "/health/ready"})
 """Addresses that anyone may ask, whoever it is."""
 _LOG = Log("api")
@@ -68,12 +65,13 @@ class Gate:
             return
         head, known = Head.of(scope), Known()
         try:
-            check_head(head, self._hosts, self._origins, self._most(head))
+            check_head(head, self._hosts, self._origins)
             # Whether the server is well can be asked when the catalog, which has the tokens, cannot be read.
             if head.path not in _OF_NOBODY:
                 known = await self._callers.known(head.headers.get("authorization"), head.session, head.address)
             _refuse_forged(head, known)
-            _refuse_body(head, known)
+            most = most_bytes(head, known.caller, self._options)
+            check_body(head, known.caller, most)
             key = _key(head, known)
             self._refuse_overload(head, key)
         except Refused as refused:
@@ -91,7 +89,7 @@ class Gate:
             await self._refuse(scope, receive, send, head, known, answer, "")
         else:
             with self._counted(key):
-                await self._pass(scope, receive, send, head, known)
+                await self._pass(scope, receive, send, head, known, most)
 
     def _refuse_overload(self, head: Head, key: str) -> None:
         wait = self._requests.take(key, time.monotonic())
@@ -103,14 +101,6 @@ class Gate:
         if self._open[key] >= most:
             raise TooManyRequests(f"this caller has {most} {what} open: end one first")
 
-    def _most(self, head: Head) -> int:
-        """Return how many bytes the body may have."""
-        if head.path == LOGIN:
-            return _LARGEST_SIGN_IN
-        if head.is_upload:
-            return int(self._options.max_upload)
-        return int(self._options.max_body)
-
     @contextmanager
     def _counted(self, key: str) -> Iterator[None]:
         self._open[key] += 1
@@ -121,7 +111,7 @@ class Gate:
             if not self._open[key]:
                 del self._open[key]
 
-    async def _pass(self, scope: Scope, receive: Receive, send: Send, head: Head, known: Known) -> None:
+    async def _pass(self, scope: Scope, receive: Receive, send: Send, head: Head, known: Known, most: int) -> None:
         state = scope.setdefault("state", {})
         state["caller"] = known.caller
         state["session"] = known.session
@@ -130,7 +120,7 @@ class Gate:
         if head.is_socket:
             await self._app(scope, receive, send)
             return
-        body = LimitedBody(receive, head, self._most(head), self._options.receive_timeout)
+        body = LimitedBody(receive, head, most, self._options.receive_timeout)
         answer = ProtectedAnswer(send, body)
         try:
             await self._app(scope, body, answer.send)
@@ -144,6 +134,7 @@ class Gate:
     ) -> None:
         self._note(head, known.caller, answer.status_code, detail)
         if head.has_body:
+            await discard(receive, head)
             answer.headers["Connection"] = "close"
         answer.raw_headers = protected_headers(answer.raw_headers)
         await _send_answer(answer, scope, receive, send)
@@ -172,27 +163,15 @@ def _refuse_forged(head: Head, known: Known) -> None:
     if head.is_safe or "authorization" in head.headers:
         return
     if head.is_form:
-        raise Refused(415, "UnsupportedMediaType", "the body is no JSON: send it with 'Content-Type: application/json'")
+        kind = "application/json"
+        if head.is_upload:
+            kind = "application/octet-stream"
+        raise Refused(415, "UnsupportedMediaType", f"a form may send such a body: send it with 'Content-Type: {kind}'")
     if known.session is None or head.path == LOGIN:
         return
     sent = head.headers.get(CSRF_HEADER, "")
     if not hmac.compare_digest(sent.encode(), csrf_token(known.session).encode()):
         raise NotAllowed("the header X-CSRF-Token is missing or wrong: /api/v1/session says which one to send")
-
-
-def _refuse_body(head: Head, known: Known) -> None:
-    """Refuse a body before it is read that no route would take of this caller: it would fill memory, or the disk.
-
-    Raises
-    ------
-    NotSignedIn, NotAllowed
-    """
-    if not head.has_body or head.path == LOGIN:
-        return
-    if known.caller is None:
-        raise NotSignedIn(SIGN_IN_FIRST)
-    if head.is_upload and not known.caller.role.includes(Role.COLLECT):
-        raise NotAllowed(f"{known.caller.name!r} has the role {known.caller.role}, and uploads need {Role.COLLECT}")
 
 
 def _printable(text: str, most: int) -> str:

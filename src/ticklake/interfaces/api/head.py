@@ -17,8 +17,8 @@ __all__ = ["COOKIE", "CSRF_HEADER", "LIVE", "LOGIN", "UPLOADS", "Head", "Refused
 COOKIE = "ticklake_session"
 CSRF_HEADER = "x-csrf-token"
 LOGIN = "/login"
-UPLOADS = ("/api/v1/imports", "/api/v1/uploads")
-"""Paths that take files, also as ``multipart/form-data``."""
+UPLOADS = frozenset({"/api/v1/imports"})
+"""Paths that take files, as they are."""
 LIVE = ("/api/v1/events", "/api/v1/subscribe")
 """Paths whose answers go on until the client leaves."""
 _FORMS = frozenset({"application/x-www-form-urlencoded", "text/plain", "multipart/form-data", ""})
@@ -87,17 +87,16 @@ class Head:
     @property
     def is_upload(self) -> bool:
         """Whether the body is a file."""
-        return self.path.startswith(UPLOADS)
+        return self.path in UPLOADS
 
     @property
     def is_form(self) -> bool:
         """Whether the body is of a type that a page of others may send, and the path does not take it."""
         if not self.has_body:
             return False
+        # Browsers judge the type without its parameters, which come after a semicolon.
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if self.path == LOGIN and kind == "application/x-www-form-urlencoded":
-            return False
-        if self.is_upload and kind == "multipart/form-data":
             return False
         return kind in _FORMS
 
@@ -120,19 +119,15 @@ class Head:
         try:
             found = SimpleCookie(text).get(COOKIE)
         except CookieError:
+            # Other programs on this machine set cookies for localhost, too, and may write them as they like.
             return None
         if found is None:
             return None
         return found.value
 
 
-def check_head(head: Head, hosts: AllowedHosts, origins: frozenset[str], most: int) -> None:
+def check_head(head: Head, hosts: AllowedHosts, origins: frozenset[str]) -> None:
     """Check what a request says before its body, whoever sent it.
-
-    Parameters
-    ----------
-    most
-        How many bytes the body may have.
 
     Raises
     ------
@@ -154,8 +149,6 @@ def check_head(head: Head, hosts: AllowedHosts, origins: frozenset[str], most: i
         raise Refused(
             403, "NotAllowed", f"the request was sent by {page}: name its origin in the setting server.allowed_origins"
         )
-    if content_length(head) > most:
-        raise Refused(413, "ContentTooLarge", f"the body is larger than {most:,} bytes: send less")
 
 
 def _check_host(head: Head, hosts: AllowedHosts) -> None:
@@ -179,6 +172,7 @@ def content_length(head: Head) -> int:
         If it is no number: who reads it as one may read another.
     """
     text = head.headers.get("content-length", "0")
+    # Not int(): it takes signs, blanks and underscores, which a proxy before this server may read otherwise.
     if not (text.isascii() and text.isdigit()):
         raise Refused(400, "BadInput", "the header Content-Length is no number: send the length of the body")
     return int(text)

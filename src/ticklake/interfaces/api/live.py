@@ -41,10 +41,12 @@ class WhileAllowed:
                 if await self._is_over():
                     return self._gone
                 await asyncio.wait([pending], timeout=_CHECKED_EVERY)
+            # A client that sends all the time never lets the wait above time out.
             if await self._is_over():
                 return self._gone
             return pending.result()
         finally:
+            # Also when the wait itself is cancelled: it would take the next message, and give it to nobody.
             pending.cancel()
 
     async def _is_over(self) -> bool:

@@ -63,6 +63,7 @@ class _Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
+            # What was sent after a refusal: to parse it would begin another request.
             return
         super().data_received(data)
         if self._is_in_head:
@@ -130,6 +131,7 @@ class _Connection(HttpToolsProtocol):
             self._head_timer = self.loop.call_later(self.limits.receive_timeout, self._head_is_late)
 
     def _head_is_late(self) -> None:
+        # Who sent nothing at all, like a browser that connects in advance, expects no answer.
         if self._head_size:
             self._refuse(408)
         else:

@@ -49,6 +49,7 @@ class Queries:
         """
         if len(self._open) >= self.options.at_once * _WAITING:
             raise TooManyRequests("too many queries wait for their turn: come back later", self.options.seconds)
+        # Before it waits for its turn: those that wait are counted, too.
         self._open.add(query)
         watcher = asyncio.create_task(_cancel_if_gone(request, query))
         try:

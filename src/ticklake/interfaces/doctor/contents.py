@@ -70,7 +70,7 @@ def backups(lake: Lake) -> Iterator[Finding]:
 
 def freshness(lake: Lake) -> Iterator[Finding]:
     """Check that what is collected up to now has its newest rows."""
-    fresh = lake.alerts.freshness()
+    fresh = [each for each in lake.alerts.freshness() if each.is_kept_up]
     stale = [each.dataset for each in fresh if each.is_stale]
     if stale:
         text = f"{len(stale):,} stale of {count_of(len(fresh), 'dataset')}: {_some(stale)}"

@@ -53,7 +53,7 @@ async def lake(
     stale: bool = Query(False, description="Only datasets that are stale."),
     search: str = Query("", description="Only datasets whose name contains this."),
 ) -> Response:
-    """Say how the lake is: the freshness of each dataset that is kept up to now, jobs, streams, and the disk."""
+    """Say how the lake is: the freshness of each dataset, jobs, streams, and the disk."""
     server = server_of(request)
 
     def answer() -> bytes:

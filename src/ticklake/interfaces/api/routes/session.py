@@ -46,9 +46,11 @@ async def login(request: Request) -> Response:
     if request.client is not None:
         address = request.client.host
     caller, session = await server_of(request).callers.sign_in(str(sent.get("token", "")).strip(), address)
+    # For the audit log: when the request came, nobody was known.
     request.state.caller = caller
     request.state.audit = "signed in"
     answer: Response = JSONResponse(_facts(caller, session.value))
+    # A browser that sent a form shows what comes back; a program wants to know what it may do.
     if is_form:
         answer = RedirectResponse(_local(str(sent.get("next", "/"))), 303)
     _set_cookie(answer, request, session)

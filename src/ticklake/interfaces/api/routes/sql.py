@@ -76,7 +76,7 @@ async def sql(
 
     def write(result: SqlResult) -> Begun:
         rows = as_text(result.frame, form)
-        return begun(rows.clear(), iter([rows]), result.rows, _facts(result), written.shape)
+        return begun(rows.clear(), iter([rows]), result.rows, _facts(result), written.shape, _headers(result))
 
     result = await server.queries.run(request, await server.work(make))
     return await send(server, await server.work(write, result), written.shape)
@@ -90,3 +90,10 @@ def _facts(result: SqlResult) -> dict[str, Any]:
         "condition": None,
         "note": result.note,
     }
+
+
+def _headers(result: SqlResult) -> dict[str, str]:
+    """Return what was left out in words, for formats that have no place for it."""
+    if not result.note:
+        return {}
+    return {"Ticklake-Note": result.note}

@@ -62,6 +62,7 @@ async def revoke_token(request: Request, name: TokenName) -> dict[str, Any]:
     """End a token at once, with the sessions that were begun with it."""
     server = server_of(request)
     revoked = await server.read(server.lake.tokens.revoke, name)
+    # Else this process would take the token for a moment longer.
     server.callers.forget()
     request.state.audit = f"token {revoked.name}"
     return token_to_json(revoked, server.lake.engine.now())
