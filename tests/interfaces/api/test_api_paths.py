@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from ticklake.app import open_lake
-from ticklake.interfaces.api.paths import Paths
+from ticklake.interfaces.api.hidden_paths import HiddenPaths
 
 
 def test_folders_are_hidden_in_all_texts():
-    paths = Paths([(Path("/srv/lake"), "the lake"), (None, "nothing"), (Path("/srv/out"), "the exports")])
-    assert paths.hide("no space for /srv/lake/catalog.db: see /srv/lake, /srv/out") == (
+    paths = HiddenPaths({Path("/srv/lake"): "the lake", Path("/srv/out"): "the exports"})
+    assert paths.text("no space for /srv/lake/catalog.db: see /srv/lake, /srv/out") == (
         "no space for catalog.db: see the lake, the exports"
     )
-    assert paths.hide({"a": ["/srv/lake/x", 1, None], "b": {"c": "/srv/lake"}}) == {
+    assert paths.of({"a": ["/srv/lake/x", 1, None], "b": {"c": "/srv/lake"}}) == {
         "a": ["x", 1, None],
         "b": {"c": "the lake"},
     }
@@ -23,7 +23,7 @@ def test_folders_are_hidden_in_all_texts():
 
 def test_a_lake_in_the_working_folder_changes_no_text(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert Paths([(Path(), "the lake")]).hide("a. b/c") == "a. b/c"
+    assert HiddenPaths({Path(): "the lake"}).text("a. b/c") == "a. b/c"
 
 
 def test_outcomes_and_logs_of_work_name_no_folder(tmp_path, serve):

@@ -107,7 +107,7 @@ async def _of_ours(request: Request, error: Exception) -> JSONResponse:
     if status_of(error) == 500:
         # One that the caller cannot do anything about, like a damaged file.
         _LOG.error("request failed", failure=error, method=request.method, path=request.url.path, reason=error)
-    detail = server_of(request).paths.hide(str(error))
+    detail = server_of(request).hidden.text(str(error))
     return problem_of(error, detail)
 
 

@@ -18,8 +18,8 @@ from ticklake.interfaces.api.audit_writer import AuditWriter
 from ticklake.interfaces.api.background import Background
 from ticklake.interfaces.api.callers import Callers
 from ticklake.interfaces.api.clients import Clients
+from ticklake.interfaces.api.hidden_paths import HiddenPaths
 from ticklake.interfaces.api.observe import ServerMetrics
-from ticklake.interfaces.api.paths import Paths
 from ticklake.interfaces.api.queries import Queries
 from ticklake.interfaces.api.uploads import Uploads
 from ticklake.interfaces.api.watch import Watch
@@ -41,6 +41,7 @@ class Server:
         # Made before there are threads, which would make two of each.
         _ = lake.jobs, lake.streams
         self.options = options
+        self.hidden = HiddenPaths(_folders(lake, options))
         self.metrics = ServerMetrics(lake)
         self.is_ending = False
         """Whether it was told to end: it answers what was asked, and is not to be asked more."""
@@ -49,10 +50,6 @@ class Server:
         self._works = CapacityLimiter(options.threads)
         self.answers: AnswerCache[Any] = AnswerCache(int(options.answer_cache))
         self.background = Background(lake, options.threads)
-        exports = None
-        if options.exports is not None:
-            exports = Path(options.exports)
-        self.paths = Paths([(lake.root, "the lake"), (exports, "the exports")])
         self.uploads = Uploads(lake, int(options.max_upload))
         self.clients = Clients()
         self.watch = Watch(lake, self.read, options.poll_seconds)
@@ -80,6 +77,16 @@ class Server:
         await self.callers.close()
         await anyio.to_thread.run_sync(self.audit.close)
         self.uploads.close()
+
+
+def _folders(lake: Lake, options: ServerSettings) -> dict[Path, str]:
+    """Return the folders of this machine that an answer could name."""
+    folders: dict[Path, str] = {}
+    if options.exports is not None:
+        folders[Path(options.exports)] = "the exports"
+    if lake.root is not None:
+        folders[lake.root] = "the lake"
+    return folders
 
 
 def server_of(request: HTTPConnection) -> Server:

@@ -158,5 +158,4 @@ async def cleanup_jobs(
 
 
 def _form(server: Server, job: Job) -> dict[str, Any]:
-    shown: dict[str, Any] = server.paths.hide(job_to_json(job, server.lake.engine.now()))
-    return shown
+    return server.hidden.of(job_to_json(job, server.lake.engine.now()))

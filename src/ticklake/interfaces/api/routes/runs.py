@@ -13,7 +13,7 @@ from ticklake.interfaces.api.access import allow
 from ticklake.interfaces.api.examples import RUN, answers_page, made, shown
 from ticklake.interfaces.api.job_requests import Body
 from ticklake.interfaces.api.paging import Cursor, Limit, page_of, whole
-from ticklake.interfaces.api.server import Server, server_of
+from ticklake.interfaces.api.server import server_of
 from ticklake.interfaces.schema import to_json
 
 __all__ = ["router"]
@@ -69,7 +69,7 @@ async def list_runs(
     def answer() -> dict[str, Any]:
         wanted: dict[str, Any] = {"state": state, "subject": subject, "dataset": dataset, "job": job}
         found = server_of(request).lake.runs.list(**wanted, limit=limit + 1, before=cursor)
-        return page_of(found, limit, lambda run: run.id, lambda run: _form(server_of(request), run))
+        return page_of(found, limit, lambda run: run.id, lambda run: _form(request, run))
 
     return await server_of(request).read(answer)
 
@@ -79,14 +79,13 @@ async def create_run(request: Request, body: NewRunBody) -> dict[str, Any]:
     """Record that something of your own began. It counts as killed when the server ends before you finish it."""
     runs = server_of(request).lake.runs
     run = await server_of(request).read(runs.create, body.operation, body.subject, body.parameters)
-    return _form(server_of(request), run)
+    return _form(request, run)
 
 
 @router.get("/runs/{run_id}", dependencies=[allow(Role.READ)], responses=shown(RUN))
 async def get_run(request: Request, run_id: RunId) -> dict[str, Any]:
     """Return one run."""
-    server = server_of(request)
-    return _form(server, await server.read(server.lake.runs.get, run_id))
+    return _form(request, await server_of(request).read(server_of(request).lake.runs.get, run_id))
 
 
 @router.get(
@@ -96,9 +95,8 @@ async def get_run(request: Request, run_id: RunId) -> dict[str, Any]:
 )
 async def run_log(request: Request, run_id: RunId) -> dict[str, Any]:
     """Return the last lines of a run's log, the oldest first: time, level, message."""
-    server = server_of(request)
-    lines: dict[str, Any] = server.paths.hide(whole(await server.read(server.lake.runs.tail, run_id)))
-    return lines
+    lines = await server_of(request).read(server_of(request).lake.runs.tail, run_id)
+    return server_of(request).hidden.of(whole(lines))
 
 
 @router.post("/runs/{run_id}/log", status_code=204, dependencies=[allow(Role.COLLECT)])
@@ -115,7 +113,7 @@ async def update_progress(request: Request, run_id: RunId, body: ProgressBody) -
     def answer() -> dict[str, Any]:
         runs = server_of(request).lake.runs
         runs.update_progress(run_id, body.done, body.progress)
-        return _form(server_of(request), runs.get(run_id))
+        return _form(request, runs.get(run_id))
 
     return await server_of(request).read(answer)
 
@@ -123,11 +121,9 @@ async def update_progress(request: Request, run_id: RunId, body: ProgressBody) -
 @router.post("/runs/{run_id}/finish", dependencies=[allow(Role.COLLECT)], responses=shown(RUN))
 async def finish_run(request: Request, run_id: RunId, body: FinishBody) -> dict[str, Any]:
     """Record how a run ended; one that has ended stays as it is."""
-    server = server_of(request)
-    ended = await server.read(server.lake.runs.finish, run_id, body.state, body.progress, body.outcome)
-    return _form(server, ended)
+    runs = server_of(request).lake.runs
+    return _form(request, await server_of(request).read(runs.finish, run_id, body.state, body.progress, body.outcome))
 
 
-def _form(server: Server, run: Run) -> dict[str, Any]:
-    shown: dict[str, Any] = server.paths.hide(to_json(run))
-    return shown
+def _form(request: Request, run: Run) -> dict[str, Any]:
+    return server_of(request).hidden.of(to_json(run))
