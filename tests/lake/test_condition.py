@@ -105,3 +105,9 @@ def test_a_span_has_a_word_at_once(lake, span, word):
     fill(lake)
     row = lake.engine.catalog.dataset(BARS)
     assert condition_at_once(lake.engine, BARS, row, span) == word
+
+
+def test_a_hole_before_rows_of_today_is_no_longer_to_come(lake):
+    today = NOW - 6 * HOUR
+    lake.save(BARS, [*bars(today, today + 2 * HOUR), *bars(today + 4 * HOUR, today + 6 * HOUR)])
+    assert words(lake.condition(BARS)) == {"06": "gaps"}

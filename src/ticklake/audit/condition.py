@@ -35,7 +35,8 @@ def day_conditions(
     catalog = engine.catalog
     coverage = catalog.coverage(judged)
     gaps = gap_report(engine, judged, span, quick=quick).gaps
-    expected = Expected(coverage, engine.now(), closed_spans(engine, judged, span))
+    row = catalog.dataset(judged)
+    expected = Expected(coverage, engine.now(), closed_spans(engine, judged, span), _newest(row))
     changes = QualityDays(catalog.database, catalog.pinned).changes(dataset, span, 0)
     times = catalog.commit_times(version for _, version in changes)
     dated = [(changed, version, times[version]) for changed, version in changes if version in times]
@@ -66,7 +67,7 @@ def condition_at_once(engine: Engine, dataset: Dataset, row: DatasetRow | None, 
     gaps = gaps_by_coverage(dataset, span, coverage, closed, only_snapshots=only_snapshots)
     if dataset.timeframe is None and row is not None:
         gaps, _ = apart_from_outer_instants(gaps, coverage, row.min_ts, row.max_ts)
-    return condition_of(span, Expected(coverage, engine.now(), closed), gaps)
+    return condition_of(span, Expected(coverage, engine.now(), closed, _newest(row)), gaps)
 
 
 def coverage_digest(engine: Engine, dataset: Dataset) -> str:
@@ -95,6 +96,12 @@ def _bounded(span: Span, known: Span | None) -> Span:
     if known is not None and end == ALL_TIME.end:
         end = max(known.end, start + 1)
     return Span(start, end)
+
+
+def _newest(row: DatasetRow | None) -> int | None:
+    if row is None:
+        return None
+    return row.max_ts
 
 
 def _says_when(dataset: Dataset, coverage: Coverage) -> bool:

@@ -50,19 +50,26 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """When rows of a dataset are expected: by its coverage, while its market is not *closed*, and as far as *now* tells."""
+    """When rows of a dataset are expected: by its coverage, while its market is not *closed*, and as far as *now* tells.
+
+    ``newest`` is the time of its newest row: what is missing before that does not come by waiting.
+    """
 
     coverage: Coverage
     now: int
     closed: Sequence[Span] = ()
+    newest: int | None = None
     _to_come: list[Span] = field(init=False)
 
     def __post_init__(self) -> None:
         looked_at = self.coverage.spans()
-        # What follows the newest look may come today.
-        begin = self.now // DAY * DAY
+        # What follows the newest look, and the newest row, may come today.
+        known = [self.now // DAY * DAY]
         if looked_at:
-            begin = min(self.now, max(begin, looked_at[-1].end))
+            known.append(looked_at[-1].end)
+        if self.newest is not None:
+            known.append(self.newest)
+        begin = min(self.now, max(known))
         asked = self.coverage.spans(Found.NOT_FETCHED)
         object.__setattr__(self, "_to_come", normalise([*asked, Span(begin, ALL_TIME.end)]))
 

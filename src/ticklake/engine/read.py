@@ -248,14 +248,14 @@ def most_rows(view: DatasetView) -> int:
     return most
 
 
-def count_rows(store: Store, view: DatasetView) -> int:
-    """Count the rows of a view; only segments that overlap or that the span cuts are read."""
+def count_rows(store: Store, view: DatasetView, rows: int = CHUNK_ROWS) -> int:
+    """Count the rows of a view; only segments that overlap or that the span cuts are read, about *rows* at a time."""
     total = 0
     for piece in plan_read(view.segments, view.span):
         if piece.is_whole:
             total += piece.segments[0].rows
         else:
-            for part in cut(piece):
+            for part in cut(piece, rows):
                 counted = _read_slice(store, part, view.kind, view.keying).select(pl.len())
                 total += int(_collect(store, counted, piece.segments).item())
     return total

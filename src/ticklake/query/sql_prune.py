@@ -8,11 +8,23 @@ has to parse it.
 from __future__ import annotations
 
 import copy
+import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["NAMES", "Condition", "Reference", "functions_in", "nodes", "references", "text_columns"]
+__all__ = [
+    "NAMES",
+    "Condition",
+    "Reference",
+    "functions_in",
+    "nodes",
+    "references",
+    "text_columns",
+    "unheeded_zone",
+    "zoned",
+]
 
 Node = dict[str, Any]
 NAMES = ("exchange", "symbol", "timeframe", "variant")
@@ -36,6 +48,10 @@ _OF_LENGTHS = frozenset(
     {"trunc", "date_trunc", "to_years", "to_months", "to_weeks", "to_days", "to_hours", "to_minutes"}
 )
 _SURE = _OF_TEXTS | _OF_PARTS | _OF_PATTERNS | _OF_TIMES | _OF_LENGTHS | {"to_seconds", "to_milliseconds"}
+_ZONED = re.compile(
+    r"\s*\d{4}-\d\d?-\d\d?[T ]+\d\d?:[\d:.]+\s*(?:[+-](?!0?0(?::?00)?\s*$)\d\d?(?::?\d\d)?|[A-Z][a-z]+/\w+|[A-Z]{2,5})\s*(?<!UTC)(?<!GMT)"
+)
+"""A time with an offset that is not zero, or with the name of a zone."""
 _OF_NOW = frozenset({"now", "today", "get_current_timestamp", "transaction_timestamp"})
 _REFUSED = frozenset({"SUBQUERY", "WINDOW", "LAMBDA", "STAR", "POSITIONAL_REFERENCE", "DEFAULT"})
 
@@ -112,6 +128,45 @@ def references(tree: Node, views: Collection[str]) -> list[Reference]:
         if reference.view.casefold() in defined:
             reference.conditions.clear()
     return list(found.values())
+
+
+def unheeded_zone(tree: Node) -> str:
+    """Say which time in a query has a zone that DuckDB would not heed, and what to write instead; empty if none has.
+
+    Compared with a ``TIMESTAMP``, or cast to one, a text loses its zone without a word: rows of other hours would be the answer.
+    """
+    for node in nodes(tree):
+        kind = node.get("class")
+        is_list = node.get("type") in ("COMPARE_IN", "COMPARE_NOT_IN")
+        if kind not in ("COMPARISON", "BETWEEN", "CAST") and not is_list:
+            continue
+        if kind == "CAST" and _has_zone(node):
+            continue
+        for part in [*node.values(), *(node.get("children") or ())]:
+            text = _constant_text(part)
+            if zoned(text):
+                return f"{text!r} has a zone, which DuckDB does not heed here: write UTC, or timestamptz {text!r}::timestamp"
+    return ""
+
+
+def zoned(text: str) -> bool:
+    """Whether a text is a time with another zone than UTC."""
+    return _ZONED.fullmatch(text) is not None
+
+
+def _has_zone(cast: Node) -> bool:
+    """Whether values are cast to times that heed a zone, or to no times."""
+    names = json.dumps([cast.get("type_expr"), cast.get("cast_type")]).upper()
+    return "TIMESTAMP" not in names or "TIME ZONE" in names or "TIMESTAMPTZ" in names
+
+
+def _constant_text(node: Any) -> str:
+    """Return the text of a constant; empty for anything else."""
+    if not isinstance(node, dict) or node.get("class") != "CONSTANT":
+        return ""
+    # DuckDB 1 has another form of it.
+    value = node.get("literal") or node.get("value") or {}
+    return str(value.get("text") or value.get("value") or "")
 
 
 def text_columns(query: str, columns: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ from ticklake.core.provenance import Provenance
 from ticklake.core.records import Trade
 from ticklake.core.results import Receipt
 from ticklake.core.runs import RunState
-from ticklake.errors import BadInput, InvalidData, NotFound, TicklakeWarning, UnknownExchange
+from ticklake.errors import BadInput, InvalidData, NotFound, TicklakeWarning, UnknownDataset, UnknownExchange
 from ticklake.interfaces.client import connect
 from ticklake.testing.rows import START, bars, trades
 
@@ -88,6 +88,38 @@ def test_refused_rows_are_told_of(lakes):
     assert str(told.value) == str(expected.value)
     with pytest.raises(BadInput, match="provenance"):
         remote.save(BARS, bars(0, 1), provenance=5)
+
+
+def test_rows_are_taken_away_and_renamed(lakes):
+    remote, served, _ = lakes
+    old, new = "binance:ohlcv:1m:OLD/USDT", "binance:ohlcv:1m:NEW/USDT"
+    remote.save(old, bars(0, 10))
+    assert remote.delete(old, START, START + 3 * 60 * 10**9, dry_run=True) == 3
+    assert remote.delete(old, START, START + 3 * 60 * 10**9) == 3
+    assert remote.rename(old, new) == 7
+    assert served.load(new).height == 7
+    rule = remote.derive("fives", new, "5m", label="open")
+    assert rule == served.derived.get("fives") == remote.derived.get("fives")
+    assert remote.derived.list() == served.derived.list()
+    assert remote.derived.drop("fives") == 0
+    assert remote.drop(new) == 7
+    with pytest.raises(UnknownDataset):
+        remote.load(new)
+
+
+def test_features_are_declared_and_written(lakes):
+    remote, served, _ = lakes
+    declared = remote.features.register("momentum", "v1", {"ret": ("float64", "1", "log return")}, tags=["a"])
+    assert declared == served.features.describe("momentum@v1").features
+    rows = [
+        {"ts": START + number * 10**9, "exchange": "binance", "symbol": "A/B", "ret": number / 3} for number in range(4)
+    ]
+    receipt = remote.features.write("momentum", "v1", rows)
+    assert receipt.new == 4
+    assert remote.features.read("momentum@v1").equals(served.features.read("momentum@v1"))
+    remote.features.deprecate("momentum", "v1")
+    assert served.features.list()["state"].to_list() == ["deprecated"]
+    assert remote.features.delete("momentum", "v1") == 4
 
 
 def test_many_rows_are_sent_in_pieces(lakes):

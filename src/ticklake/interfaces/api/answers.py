@@ -6,20 +6,26 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
+import polars as pl
 from fastapi import Request, Response
 
 from ticklake.interfaces.api.reading import Pinned
 from ticklake.interfaces.api.server import server_of
-from ticklake.interfaces.schema import to_json
+from ticklake.interfaces.schema import frame_text, to_json
 from ticklake.lake.view import View
 
-__all__ = ["answer", "answer_with", "json_response"]
+__all__ = ["answer", "answer_with", "json_response", "raw_rows"]
 
 
 @to_json.register
 def _(raw: msgspec.Raw) -> msgspec.Raw:
     # Text in JSON already.
     return raw
+
+
+def raw_rows(rows: pl.DataFrame) -> msgspec.Raw:
+    """Return rows as text in JSON, to stand in an answer: Polars writes them ten times as fast as dictionaries are."""
+    return msgspec.Raw(frame_text(rows).write_json().encode())
 
 
 def json_response(value: Any, headers: Mapping[str, str] | None = None) -> Response:

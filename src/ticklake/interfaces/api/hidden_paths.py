@@ -24,7 +24,9 @@ class HiddenPaths:
         self._words: dict[str, str] = {}
         for folder, word in folders.items():
             for path in (str(folder.expanduser().resolve()), str(folder)):
-                self._words[path] = word
+                # A lake in "." would take every full stop for itself.
+                if path.startswith("/") and len(path) > 1:
+                    self._words[path] = word
 
     def text(self, text: str) -> str:
         """Return a text without the folders."""

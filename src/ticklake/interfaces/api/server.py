@@ -74,6 +74,7 @@ class Server:
         """End what goes on in this process, in good order."""
         await anyio.to_thread.run_sync(self.queries.close)
         await anyio.to_thread.run_sync(self.background.close)
+        await self.callers.close()
         await anyio.to_thread.run_sync(self.audit.close)
         self.uploads.close()
 

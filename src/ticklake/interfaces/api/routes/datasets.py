@@ -19,7 +19,7 @@ from ticklake.core.span import total_length
 from ticklake.core.time import SECOND, format_time
 from ticklake.engine.engine import known_span
 from ticklake.interfaces.api.access import allow
-from ticklake.interfaces.api.answers import answer, answer_with, json_response
+from ticklake.interfaces.api.answers import answer, answer_with, json_response, raw_rows
 from ticklake.interfaces.api.openapi import answers_value
 from ticklake.interfaces.api.reading import Name, OfVersion
 from ticklake.interfaces.api.server import server_of
@@ -81,7 +81,7 @@ async def list_datasets(
             "rows": shown.height,
             "total": ordered.height,
             "complete": offset + shown.height >= ordered.height,
-            "data": shown,
+            "data": raw_rows(shown),
         }
 
     # The lake itself: of older versions, rows have to be counted.

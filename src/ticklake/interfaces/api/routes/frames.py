@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import msgspec
-import polars as pl
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ticklake.core.access import Role
 from ticklake.core.frame import Frame
 from ticklake.interfaces.api.access import allow
-from ticklake.interfaces.api.answers import answer_with
+from ticklake.interfaces.api.answers import answer_with, raw_rows
 from ticklake.interfaces.api.openapi import answers_value
 from ticklake.interfaces.api.reading import (
     Exchange,
@@ -25,7 +23,7 @@ from ticklake.interfaces.api.reading import (
     as_time,
     names_in,
 )
-from ticklake.interfaces.schema import frame_text, to_json
+from ticklake.interfaces.schema import to_json
 from ticklake.lake.view import View
 
 __all__ = ["router"]
@@ -117,8 +115,4 @@ def _facts(found: Sequence[Frame]) -> dict[str, Any]:
 
 def frame_to_json(found: Frame) -> dict[str, Any]:
     """Return a frame as JSON whose rows are text already: Polars writes them ten times as fast."""
-    return {name: to_json(value) for name, value in found.to_dict(rows=_raw).items()}
-
-
-def _raw(rows: pl.DataFrame) -> msgspec.Raw:
-    return msgspec.Raw(frame_text(rows).write_json().encode())
+    return {name: to_json(value) for name, value in found.to_dict(rows=raw_rows).items()}
