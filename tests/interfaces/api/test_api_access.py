@@ -28,6 +28,7 @@ from .conftest import running
 OPEN_PATHS = {"/api/v1/openapi.json", "/docs", "/redoc", "/static"}
 """Addresses without a declared role: they hold nothing of a lake."""
 OPEN_ROUTES = {
+    "/",
     "/docs",
     "/docs/assets/{name}",
     "/docs/start.js",
