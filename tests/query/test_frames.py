@@ -473,6 +473,16 @@ def test_after_a_commit_that_does_not_concern_a_frame_nothing_is_asked_of_the_ca
     assert after.version == before.version + 1
 
 
+def test_the_next_frame_of_now_reads_nothing_however_many_rows_there_are(lake, monkeypatch):
+    monkeypatch.setattr("ticklake.query.frame_store.MOST_ROWS", 10)
+    lake.save(TRADES, trades(0, 200))
+    options = {"kinds": "trades", "timeframes": ()}
+    assert of(lake, START + 300 * SECOND, **options).trades.height == 200
+    monkeypatch.setattr(Store, "view", None)
+    assert of(lake, START + 301 * SECOND, **options).trades.height == 200
+    assert of(lake, START + 3610 * SECOND, **options).trades.height == 190
+
+
 def test_what_another_process_commits_is_in_the_next_frame(lake):
     lake.save(BARS, bars(0, 90))
     assert of(lake, START + 100 * MINUTE, kinds=()).bars["1m"].height == 50

@@ -131,7 +131,10 @@ class Timeline:
         longer.rows = pl.concat([self.rows, rows])
         longer.known = np.concatenate([self.known, known])
         longer.happened = np.concatenate([self.happened, nanoseconds(happened_at(rows, self.dataset))])
-        longer._latest = np.maximum.accumulate(longer.known)
+        latest = np.maximum.accumulate(known)
+        if self._latest.size:
+            latest = np.maximum(latest, self._latest[-1])
+        longer._latest = np.concatenate([self._latest, latest])
         vars(longer).pop("_all_versions", None)
         # Not looked for again among all rows: a frame of now is extended with every message.
         longer.first_known = min(self.first_known, int(known.min(initial=NEVER)))
