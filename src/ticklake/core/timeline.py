@@ -50,6 +50,8 @@ class Part(Protocol):
     rows: pl.DataFrame
     happened: Times
     known: Times
+    values: tuple[Any, dict[str, float | None]] | None
+    """What was computed last of these rows, with that which it depends on besides them."""
 
     def windows(self, since: Times, at: Times, *, keeps_newest: bool) -> Windows:
         """Return where the rows of windows are, from *since* to *at*."""
@@ -102,6 +104,7 @@ class Timeline:
         revisions: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.dataset = dataset
+        self.values: tuple[Any, dict[str, float | None]] | None = None
         self.side = _EVENTS
         if dataset.spec.bars:
             self.side = _BARS

@@ -15,7 +15,7 @@ import polars as pl
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import KINDS, Kind
 from ticklake.core.segment import unpack_blocks
-from ticklake.errors import BadInput, CatalogError, MissingSegment
+from ticklake.errors import BadInput, BadResponse, CatalogError, MissingSegment
 from ticklake.interfaces.client.connection import ARROW, Answer, Connection, json_of
 from ticklake.interfaces.client.wire import in_path, parameters
 
@@ -32,8 +32,19 @@ _Part = Mapping[str, Any]
 
 
 def frame_of(answer: Answer) -> pl.DataFrame:
-    """Return the rows of an answer in Arrow."""
-    return pl.read_ipc_stream(io.BytesIO(answer.content))
+    """Return the rows of an answer in Arrow.
+
+    Raises
+    ------
+    BadResponse
+        If it is none.
+    """
+    try:
+        return pl.read_ipc_stream(io.BytesIO(answer.content))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise BadResponse(
+            f"{answer.url.host} sent no rows in Arrow: is it a server of a lake, of this version?"
+        ) from error
 
 
 def ask_with_rows(connection: Connection, path: str, data: Any, asked: Mapping[str, str]) -> pl.DataFrame:
