@@ -77,7 +77,7 @@ class RuleTable:
 
         Raises
         ------
-        BadInput
+        NotFound
             If there is none of that name.
         """
         rule = self.find(name)
