@@ -257,6 +257,35 @@ def test_parameters_may_be_times_texts_and_numbers(lake):
         lake.sql(query, "BTC/USDT")
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "ts >= '2024-01-01T02:00:00+02:00'",
+        "'2024-01-01 00:00 -0530' < ts",
+        "ts between '2024-01-01' and '2024-01-02T00:00:00+01'",
+        "ts in ('2024-01-01T00:00:00.5+02:00')",
+        "ts > timestamp '2024-01-01T00:00:00 Europe/Berlin'",
+        "ts::varchar < '2024' or ts = '2024-01-01T00:00:00 EST'::timestamp_ns",
+    ],
+)
+def test_a_zone_that_duckdb_would_not_heed_is_refused(lake, condition):
+    with pytest.raises(InvalidQuery, match=r"has a zone.*write UTC, or timestamptz"):
+        lake.sql(f"select count(*) from ohlcv where {condition}")
+
+
+def test_zones_that_are_heeded_are_taken(lake):
+    for text in (
+        "'2024-01-05T00:00:00Z'",
+        "'2024-01-05T00:00:00+00:00'",
+        "timestamptz '2024-01-05T02:00:00+02:00'::timestamp",
+    ):
+        query = f"select count(*) from ohlcv where symbol = '{BTC}' and timeframe = '1h' and ts >= {text}"
+        assert lake.sql(query).fetchone() == (114,), text
+    query = f"select count(*) from ohlcv where symbol = '{BTC}' and timeframe = '1h' and ts >= $1"
+    assert lake.sql(query, ["2024-01-05T02:00:00+02:00"]).fetchone() == (114,)
+    assert lake.sql("select strptime('2024-01-01T00:00:00+0200', '%Y-%m-%dT%H:%M:%S%z') as t").rows == 1
+
+
 def test_times_intervals_and_sums_have_the_types_of_the_lake(lake):
     rows = lake.sql(
         "select date_trunc('hour', ts) d, sum(trades) t, max(ts) - min(ts) l, count(*) n, now() w from ohlcv group by 1 order by 1"

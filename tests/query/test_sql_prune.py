@@ -120,6 +120,17 @@ SAME = [
     "select count(*) filter (where exchange = 'x') from trades where upper(exchange) = 'Y'",
     "select max(ts) from ohlcv where ts <= '2024-01-05T00:00:00.000000000'",
     "select count(*) from ohlcv o cross join (select 'ETH/USDT' as symbol) s where o.symbol = s.symbol",
+    # A name that the view does not have is another column, which is what it says of no dataset.
+    "select '1h' as timeframe, count(*) from trades where timeframe = '1h' group by all",
+    "select exchange, symbol as variant, count(*) from trades where variant like 'B%' group by all",
+    "select o.symbol, (select count(*) from trades where timeframe = '1h') n from ohlcv o where o.timeframe = '1h' order by all",
+    "select count(*) from ohlcv o where o.timeframe = '1h' and exists (select 1 from trades where timeframe = '1h')",
+    "select count(*), sum(l.n) from ohlcv o, lateral (select count(*) n from trades where timeframe = '1h') l",
+    "select count(*) from trades t, ohlcv o join ohlcv p using (timeframe, symbol, exchange, ts) where timeframe = '1h'",
+    "select count(*) from trades t, (ohlcv a join ohlcv b using (symbol)) where symbol = 'BTC/USDT'",
+    # An outer join keeps rows of which the condition of a join before it says nothing.
+    "select count(*) from ohlcv b join trades c on b.symbol = 'ETH/USDT' right join ohlcv a on a.symbol = b.symbol",
+    "select count(*) from ohlcv a left join (ohlcv b join trades c on b.symbol = 'ETH/USDT') on a.symbol = b.symbol",
     "select x.n from (select count(*) n from trades where symbol = 'BTC/USDT' limit 1) x, lateral (select x.n) y",
 ]
 

@@ -163,6 +163,7 @@ REFUSED = [
     "",
     ";",
     "-- nothing",
+    "select count(*) from trades where ts > '2024-01-01T00:00:00+02:00'",
     "selct",
     "select \x00",
     "select '\ud800'",

@@ -37,6 +37,7 @@ class StreamLog:
 
     def control(self, dataset: Dataset, control: Control) -> None:
         """Log what happened to a stream."""
+        # First of all: nearly all controls are heartbeats.
         if control.name not in _EVENTS:
             return
         level, event = _EVENTS[control.name]

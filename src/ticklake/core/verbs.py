@@ -348,7 +348,7 @@ class ReadVerbs(Protocol):
     def quarantine(self, dataset: DatasetLike | None = None, *, limit: int | None = None) -> list[dict[str, Any]]:
         """Return the refused rows of a dataset with ``ts``, ``reason``, ``row`` (JSON) and ``created_at``."""
 
-    def revisions(self, dataset: DatasetLike) -> list[dict[str, Any]]:
+    def revisions(self, dataset: DatasetLike, *, limit: int | None = None) -> list[dict[str, Any]]:
         """Return the changed rows with ``ts``, ``before`` and ``after`` (JSON), ``commit_id``, ``created_at``."""
 
     def quality(self, dataset: DatasetLike, start: TimeLike | None = None, end: TimeLike | None = None) -> Quality:

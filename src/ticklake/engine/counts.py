@@ -17,6 +17,7 @@ class IngestCounts:
     """Counts commits, and rows by what became of them, since the lake was opened; any thread may count."""
 
     def __init__(self) -> None:
+        # Two threads that add at once would lose what one of them adds.
         self._lock = threading.Lock()
         self._commits = 0
         self._rows = dict.fromkeys(RESULTS, 0)

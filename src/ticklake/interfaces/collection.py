@@ -33,6 +33,7 @@ class Collection:
     ) -> None:
         self._scheduler = lake.schedules.scheduler(say)
         self._workers = [lake.jobs.worker(report) for _ in range(workers)]
+        # Streams never end by themselves: in the lane of other jobs they would hold up all that come later.
         self._streams = lake.jobs.worker(report)
         self._streams.lane = "streams"
         self.stopping = threading.Event()

@@ -86,6 +86,7 @@ class LakeMetrics:
         except TicklakeError as error:
             readable = 0
             _LOG.warning("metrics of the lake cannot be read", reason=error)
+        # Even if the catalog cannot be read: memory and what was known before can.
         samples |= self._of_processes() | self._slow.value()
         samples["ticklake_lake_readable"] = [({}, readable)]
         for name, (sort, text) in LAKE_METRICS.items():
@@ -163,6 +164,7 @@ def _of_totals(lake: Lake) -> Samples:
 
 
 def _of_place(lake: Lake) -> Samples:
+    # A lake in memory has no disk.
     if lake.root is None:
         return {}
     catalog_bytes, wal_bytes = lake.engine.catalog.database.sizes()
@@ -183,6 +185,7 @@ def _of_place(lake: Lake) -> Samples:
 
 def _of_jobs(lake: Lake) -> Samples:
     queue = lake.jobs.queue
+    # A state without jobs is 0, and not absent: expressions about what is absent have no value.
     counts = {state.value: 0 for state in sorted(ACTIVE)} | queue.active_counts()
     since = queue.waiting_since()
     waits = 0.0

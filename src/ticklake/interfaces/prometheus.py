@@ -64,6 +64,7 @@ def stream_metrics(status: Sequence[StreamStatus]) -> Iterator[str]:
 
 def family(name: str, sort: str, text: str, samples: Iterable[Sample]) -> Iterator[str]:
     """Yield the lines of one metric: its help, its type (``gauge`` or ``counter``), and its values."""
+    # Also without any value: whoever looks for the name learns that it exists.
     yield f"# HELP {name} {text}"
     yield f"# TYPE {name} {sort}"
     for labels, value in samples:
@@ -100,6 +101,7 @@ def _escaped(text: str) -> str:
 
 
 def _number(value: float) -> str:
+    # Prometheus reads both; a count is easier to read for people without ".0".
     if float(value).is_integer():
         return str(int(value))
     return repr(float(value))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from itertools import count
@@ -17,11 +17,12 @@ import polars as pl
 
 from ticklake.core.selection import parse_text, parse_word
 from ticklake.core.sql import SqlResult
+from ticklake.core.time import format_time, parse_time
 from ticklake.engine.engine import Engine
 from ticklake.engine.store import retried
-from ticklake.errors import BadInput, MissingExtra, MissingSegment
+from ticklake.errors import BadInput, InvalidQuery, InvalidTime, MissingExtra, MissingSegment
 from ticklake.query.sql_errors import refusal
-from ticklake.query.sql_prune import functions_in, references
+from ticklake.query.sql_prune import functions_in, references, unheeded_zone, zoned
 from ticklake.query.sql_scan import create_empty, create_table, create_view
 from ticklake.query.sql_select import NAMES_TABLE, Part, chosen_parts, parameters_of, readable, tree_of
 from ticklake.query.sql_views import LakeViews, lake_views
@@ -86,6 +87,10 @@ def parsed_parameters(parameters: Any) -> list[Any] | dict[str, Any]:
 def _without_zone(value: Any) -> Any:
     if isinstance(value, datetime) and value.tzinfo is not None:
         return value.astimezone(UTC).replace(tzinfo=None)
+    # DuckDB does not heed the offset of a text.
+    if isinstance(value, str) and zoned(value):
+        with suppress(InvalidTime):
+            return format_time(parse_time(value)).removesuffix("Z")
     return value
 
 
@@ -150,6 +155,9 @@ def wanted_parts(
     # These functions read views whose names stand in texts.
     if tree is None or not functions_in(tree).isdisjoint({"query", "query_table"}):
         return _all_named(lake, query)
+    unheeded = unheeded_zone(tree)
+    if unheeded:
+        raise InvalidQuery(f"the query is not run: {unheeded}")
     connection.register(NAMES_TABLE, lake.names_table)
     try:
         found = references(tree, lake.columns)

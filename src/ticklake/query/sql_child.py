@@ -13,7 +13,7 @@ from typing import IO, Any
 import duckdb
 
 from ticklake.query.sql_confine import confine, limit
-from ticklake.query.sql_prune import Node, functions_in, nodes, references, text_columns
+from ticklake.query.sql_prune import Node, functions_in, nodes, references, text_columns, unheeded_zone
 from ticklake.query.sql_select import NAMES_TABLE, Part, chosen_parts, parameters_of, readable, tree_of
 from ticklake.storage.arrow_stream import (
     encoded_columns,
@@ -122,6 +122,9 @@ def _checked(connection: Any, query: str) -> Node:
     refused = sorted(functions_in(tree) & _REFUSED_FUNCTIONS)
     if refused:
         raise Refused(f"it calls {refused[0]}(): name the view itself")
+    unheeded = unheeded_zone(tree)
+    if unheeded:
+        raise Refused(unheeded)
     return tree
 
 

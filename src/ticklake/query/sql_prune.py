@@ -8,11 +8,23 @@ has to parse it.
 from __future__ import annotations
 
 import copy
+import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["NAMES", "Condition", "Reference", "functions_in", "nodes", "references", "text_columns"]
+__all__ = [
+    "NAMES",
+    "Condition",
+    "Reference",
+    "functions_in",
+    "nodes",
+    "references",
+    "text_columns",
+    "unheeded_zone",
+    "zoned",
+]
 
 Node = dict[str, Any]
 NAMES = ("exchange", "symbol", "timeframe", "variant")
@@ -21,6 +33,8 @@ TIME = "ts"
 _BOTH_SIDES = {"INNER", "LEFT", "RIGHT", "FULL", "OUTER"}
 _EQUAL_ROWS = {"INNER", "LEFT", "RIGHT"}
 """Joins in which columns of both sides that must be equal are equal, or null on one side."""
+_ROWS_WITHOUT = {"left": {"RIGHT", "FULL", "OUTER"}, "right": {"LEFT", "FULL", "OUTER"}}
+"""For each side the joins that keep rows of the other side without one of it."""
 # Functions that give the same for the same arguments. Others may be random, or read something.
 _OF_TEXTS = frozenset(
     {"~~", "!~~", "~~*", "!~~*", "^@", "||", "lower", "upper", "lcase", "ucase", "trim", "replace", "concat"}
@@ -36,6 +50,10 @@ _OF_LENGTHS = frozenset(
     {"trunc", "date_trunc", "to_years", "to_months", "to_weeks", "to_days", "to_hours", "to_minutes"}
 )
 _SURE = _OF_TEXTS | _OF_PARTS | _OF_PATTERNS | _OF_TIMES | _OF_LENGTHS | {"to_seconds", "to_milliseconds"}
+_ZONED = re.compile(
+    r"\s*\d{4}-\d\d?-\d\d?[T ]+\d\d?:[\d:.]+\s*(?:[+-](?!0?0(?::?00)?\s*$)\d\d?(?::?\d\d)?|[A-Z][a-z]+/\w+|[A-Z]{2,5})\s*(?<!UTC)(?<!GMT)"
+)
+"""A time with an offset that is not zero, or with the name of a zone."""
 _OF_NOW = frozenset({"now", "today", "get_current_timestamp", "transaction_timestamp"})
 _REFUSED = frozenset({"SUBQUERY", "WINDOW", "LAMBDA", "STAR", "POSITIONAL_REFERENCE", "DEFAULT"})
 
@@ -62,11 +80,12 @@ class Condition:
 class Reference:
     """A place where a query reads a view.
 
-    ``is_joined`` is whether rows of it may be all null, ``is_described`` whether only its columns are asked for.
+    ``columns`` are all columns of the view: another name is one of something else, whatever it is. ``is_joined`` is whether rows of it may be all null, ``is_described`` whether only its columns are asked for.
     """
 
     view: str
     alias: str
+    columns: frozenset[str]
     conditions: list[Condition] = field(default_factory=list)
     is_joined: bool = False
     is_described: bool = False
@@ -90,8 +109,14 @@ def functions_in(tree: Any) -> set[str]:
     return {str(node["function_name"]).lower() for node in nodes(tree) if "function_name" in node}
 
 
-def references(tree: Node, views: Collection[str]) -> list[Reference]:
-    """Return every place where a query reads one of *views*, with the conditions that hold for its rows there."""
+def references(tree: Node, views: Mapping[str, Collection[str]]) -> list[Reference]:
+    """Return every place where a query reads a view, with the conditions that hold for its rows there.
+
+    Parameters
+    ----------
+    views
+        The names of the columns of each view.
+    """
     by_fold = {name.casefold(): name for name in views}
     # A name that a WITH defines may mean that, or the view: then nothing is left out of the view.
     defined = {str(node["key"]).casefold() for node in nodes(tree) if "key" in node and "value" in node}
@@ -100,7 +125,8 @@ def references(tree: Node, views: Collection[str]) -> list[Reference]:
         if node.get("type") == "BASE_TABLE":
             name = _table_name(node).casefold()
             if name in by_fold:
-                found[id(node)] = Reference(by_fold[name], _alias(node))
+                columns = frozenset(map(str.casefold, views[by_fold[name]]))
+                found[id(node)] = Reference(by_fold[name], _alias(node), columns)
     for node in nodes(tree):
         if node.get("type") == "SELECT_NODE":
             _restrict(node, found)
@@ -112,6 +138,45 @@ def references(tree: Node, views: Collection[str]) -> list[Reference]:
         if reference.view.casefold() in defined:
             reference.conditions.clear()
     return list(found.values())
+
+
+def unheeded_zone(tree: Node) -> str:
+    """Say which time in a query has a zone that DuckDB would not heed, and what to write instead; empty if none has.
+
+    Compared with a ``TIMESTAMP``, or cast to one, a text loses its zone without a word: rows of other hours would be the answer.
+    """
+    for node in nodes(tree):
+        kind = node.get("class")
+        is_list = node.get("type") in ("COMPARE_IN", "COMPARE_NOT_IN")
+        if kind not in ("COMPARISON", "BETWEEN", "CAST") and not is_list:
+            continue
+        if kind == "CAST" and _has_zone(node):
+            continue
+        for part in [*node.values(), *(node.get("children") or ())]:
+            text = _constant_text(part)
+            if zoned(text):
+                return f"{text!r} has a zone, which DuckDB does not heed here: write UTC, or timestamptz {text!r}::timestamp"
+    return ""
+
+
+def zoned(text: str) -> bool:
+    """Whether a text is a time with another zone than UTC."""
+    return _ZONED.fullmatch(text) is not None
+
+
+def _has_zone(cast: Node) -> bool:
+    """Whether values are cast to times that heed a zone, or to no times."""
+    names = json.dumps([cast.get("type_expr"), cast.get("cast_type")]).upper()
+    return "TIMESTAMP" not in names or "TIME ZONE" in names or "TIMESTAMPTZ" in names
+
+
+def _constant_text(node: Any) -> str:
+    """Return the text of a constant; empty for anything else."""
+    if not isinstance(node, dict) or node.get("class") != "CONSTANT":
+        return ""
+    # DuckDB 1 has another form of it.
+    value = node.get("literal") or node.get("value") or {}
+    return str(value.get("text") or value.get("value") or "")
 
 
 def text_columns(query: str, columns: Sequence[str]) -> list[str]:
@@ -131,15 +196,18 @@ def _table_name(node: Node) -> str:
 class _Scope:
     """The tables of a FROM that its WHERE restricts.
 
-    ``nearest`` are those from which an as-of join takes the nearest row: with fewer rows, it would take another one. ``equal`` are
-    columns that are equal in two tables, ``merged`` those of a USING, which the first table has.
+    ``conditions`` hold for every row; ``own`` hold for the rows that a table has, but not for those an outer join keeps without
+    them. ``nearest`` are the tables from which an as-of join takes the nearest row: with fewer rows, it would take another one.
+    ``equal`` are columns that are equal in two tables, ``merged`` those of a USING, and the first of its tables that has it; ``None``
+    if there are several.
     """
 
     tables: list[Reference] = field(default_factory=list)
     conditions: list[Node] = field(default_factory=list)
+    own: list[Node] = field(default_factory=list)
     nearest: list[Reference] = field(default_factory=list)
     equal: list[tuple[str, frozenset[str]]] = field(default_factory=list)
-    merged: set[str] = field(default_factory=set)
+    merged: dict[str, Reference | None] = field(default_factory=dict)
     is_simple: bool = False
 
     @property
@@ -158,12 +226,18 @@ def _restrict(select: Node, found: Mapping[int, Reference]) -> None:
     _enter(source, found, scope)
     if select.get("where_clause"):
         scope.conditions += _conjuncts(select["where_clause"])
+    _give(scope.conditions, scope)
+    _pass_on(scope)
+    _give(scope.own, scope)
+
+
+def _give(conditions: Sequence[Node], scope: _Scope) -> None:
+    """Give each table what conditions say of it alone."""
     for table in scope.tables:
-        for node in scope.conditions:
+        for node in conditions:
             condition = _condition(node, table, scope)
             if condition is not None:
                 table.conditions.append(condition)
-    _pass_on(scope)
 
 
 def _enter(source: Node, found: Mapping[int, Reference], scope: _Scope) -> None:
@@ -179,26 +253,46 @@ def _enter(source: Node, found: Mapping[int, Reference], scope: _Scope) -> None:
     if source.get("type") != "JOIN":
         return
     kind, how = source.get("ref_type"), source.get("join_type")
+    first = len(scope.tables)
     if kind in ("REGULAR", "CROSS") and how in _BOTH_SIDES:
-        _enter(source["left"], found, scope)
-        _enter(source["right"], found, scope)
+        _enter_side(source, "left", found, scope)
+        _enter_side(source, "right", found, scope)
     elif kind == "ASOF" and how in _EQUAL_ROWS:
-        _enter(source["left"], found, scope)
+        _enter_side(source, "left", found, scope)
         looked_up = _Scope()
         _enter(source["right"], found, looked_up)
         scope.nearest += looked_up.all_tables
     elif how in ("SEMI", "ANTI"):
         _enter(source["left"], found, scope)
     if kind in ("REGULAR", "ASOF") and how in _EQUAL_ROWS:
+        _note_merged(source, scope, scope.tables[first:])
         _note_equal(source, scope)
     if kind == "REGULAR" and how == "INNER" and source.get("condition"):
         scope.conditions += _conjuncts(source["condition"])
 
 
+def _enter_side(source: Node, side: str, found: Mapping[int, Reference], scope: _Scope) -> None:
+    """Add the tables of a side of a join."""
+    before = len(scope.conditions)
+    _enter(source[side], found, scope)
+    if source["join_type"] in _ROWS_WITHOUT[side]:
+        scope.own += scope.conditions[before:]
+        del scope.conditions[before:]
+
+
+def _note_merged(source: Node, scope: _Scope, tables: Sequence[Reference]) -> None:
+    """Note of which of the *tables* of a join the columns of its USING are."""
+    for column in _using(source):
+        owner = next((table for table in tables if column in table.columns), None)
+        # Another join has a column of that name: which one is meant, the database may say.
+        if scope.merged.get(column, owner) is not owner:
+            owner = None
+        scope.merged[column] = owner
+
+
 def _note_equal(source: Node, scope: _Scope) -> None:
     """Note which columns of names a join makes equal."""
-    shared = [str(column).casefold() for column in source.get("using_columns") or ()]
-    scope.merged.update(shared)
+    shared = _using(source)
     if source["ref_type"] == "ASOF":
         # The last column of an as-of join is the one of which the nearest value is looked up.
         shared = shared[:-1]
@@ -208,6 +302,10 @@ def _note_equal(source: Node, scope: _Scope) -> None:
     for node in _conjuncts(source.get("condition") or {}):
         if node.get("type") == "COMPARE_EQUAL" and _is_column(node.get("left")) and _is_column(node.get("right")):
             _note_equal_columns(node, scope)
+
+
+def _using(source: Node) -> list[str]:
+    return [str(column).casefold() for column in source.get("using_columns") or ()]
 
 
 def _note_equal_columns(node: Node, scope: _Scope) -> None:
@@ -272,10 +370,11 @@ def _condition(node: Node, table: Reference, scope: _Scope) -> Condition | None:
 
 def _own_column(path: Sequence[str], table: Reference, scope: _Scope) -> str | None:
     """Return the column of *table* that is named, or ``None`` if it may be one of another table."""
-    names = [str(part).casefold() for part in path]
-    if len(names) == 2 and names[0] == table.alias:
-        return names[1]
-    is_own = scope.is_simple or (names[-1] in scope.merged and table is scope.tables[0])
-    if len(names) == 1 and is_own:
-        return names[0]
+    *qualifier, name = (str(part).casefold() for part in path)
+    is_own = qualifier == [table.alias]
+    if not qualifier:
+        is_own = scope.is_simple or scope.merged.get(name) is table
+    # A name that the view does not have is a column of an outer query, or of what is selected.
+    if is_own and name in table.columns:
+        return name
     return None

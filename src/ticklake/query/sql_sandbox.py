@@ -32,7 +32,16 @@ from ticklake.core.span import Span
 from ticklake.core.sql import OF_QUERIES, SqlLimits, SqlResult
 from ticklake.engine.engine import Engine
 from ticklake.engine.read import chunks_of
-from ticklake.errors import BadInput, Cancelled, InvalidQuery, MissingExtra, QueryTooLarge, StorageError, TicklakeError
+from ticklake.errors import (
+    BadInput,
+    Cancelled,
+    InvalidQuery,
+    MissingExtra,
+    QueryTooLarge,
+    StorageError,
+    TicklakeError,
+    Unsupported,
+)
 from ticklake.query.sql import parsed_parameters
 from ticklake.query.sql_errors import NO_MEMORY, refusal
 from ticklake.query.sql_scan import span_of
@@ -261,7 +270,7 @@ def _note(cut: str, rows: int, limits: SqlLimits) -> str:
     limit = f"{limits.rows:,} rows"
     if cut == "bytes":
         limit = f"{limits.bytes:,} bytes"
-    return f"cut after {rows:,} rows: an answer has at most {limit} (sql.{cut}); there is more"
+    return f"cut after {rows:,} rows: this answer may have at most {limit} (the setting sql.{cut}, or what was asked for); there is more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,6 +367,10 @@ def _plain(value: Any) -> Any:
 
 def _started() -> subprocess.Popen[bytes]:
     """Start a process that waits for a query."""
+    if os.name != "posix":
+        raise Unsupported(
+            "SQL that is not trusted needs a POSIX system: in Python lake.sql(), in a shell --trusted, run here"
+        )
     if find_spec("duckdb") is None:
         raise MissingExtra("SQL that is not trusted needs DuckDB: pip install 'ticklake[sql]'")
     package = str(Path(__file__).parents[2])

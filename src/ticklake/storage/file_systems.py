@@ -78,6 +78,7 @@ def sync_seconds(folder: Path) -> float:
             began = time.perf_counter()
             os.fsync(descriptor)
             taken.append(time.perf_counter() - began)
+        # The least: the others may have waited for somebody else's bytes.
         return min(taken)
     finally:
         os.close(descriptor)

@@ -136,22 +136,25 @@ def test_operations_say_what_they_take_and_whom_they_obey(empty):
     assert (operations["backfill"]["role"], operations["cleanup"]["role"]) == ("collect", "admin")
 
 
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        ({"operation": "fly"}, "there is no operation 'fly'"),
-        ({"operation": "compact", "parameters": {"self": 1}}, "no parameter 'self'"),
-        ({"operation": "compact", "parameters": {"request": 1}}, "no parameter 'request'"),
-        ({"operation": "backfill", "parameters": {}}, "backfill"),
-        ({"operation": "backfill", "arguments": [{"a": 1}]}, "exchange"),
-        ({"operation": "compact", "parameters": {"dataset": 5}}, "5"),
-        ({"operation": "quality", "parameters": {"start": {"a": 1}}}, "is not a time"),
-        ({"operation": "compact", "colour": "red"}, "colour"),
-        ({"operation": "backup", "parameters": {"folder": "monday"}}, "server.exports"),
-    ],
-)
-def test_a_job_that_cannot_be_meant_is_refused(empty, body, words):
-    refused(empty.post("/jobs", json=body), 400, words)
+MEANT_BADLY = [
+    ({"operation": "fly"}, "there is no operation 'fly'"),
+    ({"operation": "compact", "parameters": {"self": 1}}, "no parameter 'self'"),
+    ({"operation": "compact", "parameters": {"request": 1}}, "no parameter 'request'"),
+    ({"operation": "backfill", "parameters": {}}, "backfill"),
+    ({"operation": "backfill", "arguments": [{"a": 1}]}, "exchange"),
+    ({"operation": "compact", "parameters": {"dataset": 5}}, "5"),
+    ({"operation": "quality", "parameters": {"start": {"a": 1}}}, "is not a time"),
+    ({"operation": "compact", "colour": "red"}, "colour"),
+    ({"operation": "stream", "parameters": {"streams": 5}}, "is no list"),
+    ({"operation": "stream", "parameters": {"streams": ["x"]}}, "is no request for streams"),
+    ({"operation": "stream", "parameters": {"streams": [{"exchange": "binance", "pair": "A/B"}]}}, "pair"),
+    ({"operation": "backup", "parameters": {"folder": "monday"}}, "server.exports"),
+]
+
+
+def test_a_job_that_cannot_be_meant_is_refused(empty):
+    for body, words in MEANT_BADLY:
+        refused(empty.post("/jobs", json=body), 400, words)
 
 
 def test_folders_are_written_only_below_the_folder_for_them(lake, serve, tmp_path):
@@ -160,7 +163,9 @@ def test_folders_are_written_only_below_the_folder_for_them(lake, serve, tmp_pat
         refused(http.post("/maintenance/backup", json={"folder": name}), 400, "folder")
     job = good(http.post("/maintenance/backup", json={"folder": "monday"}), 201)
     lake.jobs.worker().run(once=True)
-    assert good(http.get(f"/jobs/{job['id']}"))["status"] == "succeeded"
+    shown = good(http.get(f"/jobs/{job['id']}"))
+    assert (shown["status"], shown["parameters"]) == ("succeeded", {"folder": "monday"})
+    assert str(tmp_path) not in http.get("/runs").text
     assert (tmp_path / "out" / "monday" / "catalog.db").is_file()
 
 
@@ -214,30 +219,30 @@ def test_runs_of_ones_own_code_are_recorded(empty):
     assert [run["id"] for run in [*page["data"], *last["data"]]] == [4, 3, 2, 1]
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body", "status", "words"),
-    [
-        ("get", "/runs/7", None, 404, "no run 7"),
-        ("post", "/runs/7/log", {"message": "x"}, 404, "no run 7"),
-        ("post", "/runs/7/finish", {"state": "running"}, 400, "state"),
-        ("get", "/runs?state=odd", None, 400, "state"),
-        ("get", "/schedules/none", None, 404, "no schedule 'none'"),
-        ("delete", "/schedules/none", None, 404, "no schedule 'none'"),
-        ("put", "/schedules/x", {"operation": "update"}, 400, "needs one of cron"),
-        (
-            "put",
-            "/schedules/x",
-            {"operation": "poll", "parameters": {"every": "1s", "dataset": BARS}, "every": "1h"},
-            400,
-            "'every'",
-        ),
-        ("post", "/streams", {"exchange": "binance", "symbols": ["BTC/USDT"], "kinds": ["moods"]}, 400, "moods"),
-        ("post", "/plan", {"exchange": "binance", "symbols": ["BTC/USDT"], "start": "soon"}, 400, "soon"),
-    ],
-)
-def test_what_is_not_there_or_cannot_be_meant_is_a_problem(empty, method, path, body, status, words):
-    more = {} if body is None else {"json": body}
-    refused(getattr(empty, method)(path, **more), status, words)
+PROBLEMS = [
+    ("get", "/runs/7", None, 404, "no run 7"),
+    ("post", "/runs/7/log", {"message": "x"}, 404, "no run 7"),
+    ("post", "/runs/7/finish", {"state": "running"}, 400, "state"),
+    ("get", "/runs?state=odd", None, 400, "state"),
+    ("get", "/schedules/none", None, 404, "no schedule 'none'"),
+    ("delete", "/schedules/none", None, 404, "no schedule 'none'"),
+    ("put", "/schedules/x", {"operation": "update"}, 400, "needs one of cron"),
+    (
+        "put",
+        "/schedules/x",
+        {"operation": "poll", "parameters": {"every": "1s", "dataset": BARS}, "every": "1h"},
+        400,
+        "'every'",
+    ),
+    ("post", "/streams", {"exchange": "binance", "symbols": ["BTC/USDT"], "kinds": ["moods"]}, 400, "moods"),
+    ("post", "/plan", {"exchange": "binance", "symbols": ["BTC/USDT"], "start": "soon"}, 400, "soon"),
+]
+
+
+def test_what_is_not_there_or_cannot_be_meant_is_a_problem(empty):
+    for method, path, body, status, words in PROBLEMS:
+        more = {} if body is None else {"json": body}
+        refused(getattr(empty, method)(path, **more), status, words)
 
 
 def test_a_schedule_is_put_paused_resumed_run_and_removed(empty):
@@ -271,3 +276,43 @@ def test_streams_are_jobs_that_are_stopped_by_exchange(empty):
     stopped = good(empty.post("/streams/stop", params={"exchange": "Kraken"}))
     assert [(job["id"], job["status"]) for job in stopped["data"]] == [(jobs[1]["id"], "cancelled")]
     assert good(empty.post("/streams/stop"))["rows"] == 1
+
+
+def test_an_operation_is_open_to_whom_it_says(empty_lake, serve):
+    keys = {role: empty_lake.tokens.create(role, role).secret for role in ("read", "collect", "admin")}
+    http = serve(empty_lake)
+
+    def as_(role):
+        return {"Authorization": f"Bearer {keys[role]}"}
+
+    for path, body in (("/jobs", {"operation": "compact"}), ("/jobs", {"operation": "quality"})):
+        assert http.post(path, json=body, headers=as_("read")).status_code == 403
+    compact = {"operation": "compact"}
+    refused(http.post("/jobs", json=compact, headers=as_("collect")), 403, "the operation 'compact' needs admin")
+    refused(http.put("/schedules/x", json={**compact, "every": "1h"}, headers=as_("collect")), 403, "needs admin")
+    job = good(http.post("/jobs", json=compact, headers=as_("admin")), 201)
+    good(http.put("/schedules/x", json={**compact, "every": "1h"}, headers=as_("admin")))
+    for verb in ("start", "cancel"):
+        refused(http.post(f"/jobs/{job['id']}/{verb}", headers=as_("collect")), 403, "needs admin")
+    update = {"operation": "update", "every": "1h"}
+    refused(http.put("/schedules/x", json=update, headers=as_("collect")), 403, "needs admin")
+    refused(http.delete("/schedules/x", headers=as_("collect")), 403, "needs admin")
+    assert good(http.put("/schedules/y", json=update, headers=as_("collect")))["operation"] == "update"
+    assert good(http.post("/jobs", json={"operation": "quality"}, headers=as_("collect")), 201)["status"] == "queued"
+    assert good(http.get("/jobs", headers=as_("read")))["rows"] == 2
+
+
+NOT_STORABLE = [
+    ("/jobs", b'{"operation": "cleanup", "parameters": {"datasets": ["\\ud800"]}}', "no text of Unicode"),
+    ("/jobs", b'{"operation": "cleanup", "parameters": {"days_to_keep": 1e400}}', "no number"),
+    ("/jobs", b'{"operation": "vacuum", "parameters": {"keep": NaN}}', "no number"),
+    ("/runs", b'{"operation": "x", "parameters": {"a": {"\\udfff": 1}}}', "no text of Unicode"),
+    ("/runs/1/log", b'{"message": "\\ud800"}', "no text of Unicode"),
+]
+
+
+def test_what_json_has_and_nothing_can_store_is_refused(empty):
+    good(empty.post("/runs", json={"operation": "x"}), 201)
+    for path, body, words in NOT_STORABLE:
+        refused(empty.post(path, content=body, headers={"Content-Type": "application/json"}), 400, words)
+    assert (good(empty.get("/runs"))["rows"], good(empty.get("/jobs"))["rows"]) == (1, 0)

@@ -20,8 +20,8 @@ from ticklake.lake import Lake, Snapshot
 
 READS = {name for name in vars(ReadVerbs) if not name.startswith("_")}
 NAMESPACES = {
-    "derived": (ticklake.Derived, RemoteDerived, {"declare", "drop", "names", "refresh"}),
-    "features": (ticklake.Features, RemoteFeatures, {"delete", "deprecate", "diff", "lineage", "materialise", "register", "verify", "write"}),
+    "derived": (ticklake.Derived, RemoteDerived, {"declare", "names", "refresh"}),
+    "features": (ticklake.Features, RemoteFeatures, {"diff", "lineage", "materialise", "verify"}),
     "instruments": (ticklake.LakeInstruments, RemoteInstruments, {"refresh", "rename"}),
     "jobs": (ticklake.Jobs, RemoteJobs, {"create_all", "is_active", "new", "queue", "operations", "worker"}),
     "runs": (ticklake.Runs, RemoteRuns, {"close", "closing", "counts", "ended", "kept_up", "note_end", "of_job", "trim_logs"}),
@@ -30,7 +30,8 @@ NAMESPACES = {
 }  # fmt: skip
 """What of a namespace works on the files, the processes or the functions of the lake's machine."""
 OTHERWISE = {
-    "backfill": set(),
+    "features.register": {"code"},
+    "features.write": {"provenance"},
     "repair": {"backup", "retry"},
     "subscribe": {"committed", "most_rows"},
     "jobs.start": {"worker"},
@@ -100,4 +101,4 @@ def test_what_makes_no_sense_from_afar_says_so(shared):
         remote.at(1).admin.compact()
     with pytest.raises(AttributeError, match="no_such"):
         _ = remote.no_such
-    assert not hasattr(remote, "__no_such__")
+    assert not hasattr(remote, "engine")

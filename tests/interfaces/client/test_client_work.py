@@ -17,7 +17,15 @@ from ticklake.core.provenance import Provenance
 from ticklake.core.records import Trade
 from ticklake.core.results import Receipt
 from ticklake.core.runs import RunState
-from ticklake.errors import BadInput, InvalidData, NotFound, TicklakeWarning, UnknownExchange
+from ticklake.errors import (
+    BadInput,
+    InvalidData,
+    NotFound,
+    ServerUnavailable,
+    TicklakeWarning,
+    UnknownDataset,
+    UnknownExchange,
+)
 from ticklake.interfaces.client import connect
 from ticklake.testing.rows import START, bars, trades
 
@@ -88,6 +96,38 @@ def test_refused_rows_are_told_of(lakes):
     assert str(told.value) == str(expected.value)
     with pytest.raises(BadInput, match="provenance"):
         remote.save(BARS, bars(0, 1), provenance=5)
+
+
+def test_rows_are_taken_away_and_renamed(lakes):
+    remote, served, _ = lakes
+    old, new = "binance:ohlcv:1m:OLD/USDT", "binance:ohlcv:1m:NEW/USDT"
+    remote.save(old, bars(0, 10))
+    assert remote.delete(old, START, START + 3 * 60 * 10**9, dry_run=True) == 3
+    assert remote.delete(old, START, START + 3 * 60 * 10**9) == 3
+    assert remote.rename(old, new) == 7
+    assert served.load(new).height == 7
+    rule = remote.derive("fives", new, "5m", label="open")
+    assert rule == served.derived.get("fives") == remote.derived.get("fives")
+    assert remote.derived.list() == served.derived.list()
+    assert remote.derived.drop("fives") == 0
+    assert remote.drop(new) == 7
+    with pytest.raises(UnknownDataset):
+        remote.load(new)
+
+
+def test_features_are_declared_and_written(lakes):
+    remote, served, _ = lakes
+    declared = remote.features.register("momentum", "v1", {"ret": ("float64", "1", "log return")}, tags=["a"])
+    assert declared == served.features.describe("momentum@v1").features
+    rows = [
+        {"ts": START + number * 10**9, "exchange": "binance", "symbol": "A/B", "ret": number / 3} for number in range(4)
+    ]
+    receipt = remote.features.write("momentum", "v1", rows)
+    assert receipt.new == 4
+    assert remote.features.read("momentum@v1").equals(served.features.read("momentum@v1"))
+    remote.features.deprecate("momentum", "v1")
+    assert served.features.list()["state"].to_list() == ["deprecated"]
+    assert remote.features.delete("momentum", "v1") == 4
 
 
 def test_many_rows_are_sent_in_pieces(lakes):
@@ -166,3 +206,18 @@ def test_who_interrupts_a_wait_cancels_the_job(lakes):
     with pytest.raises(KeyboardInterrupt):
         remote.jobs.wait(job.id, watch=stop)
     assert served.jobs.get(job.id).state is JobState.CANCELLED
+
+
+def test_a_lost_connection_cancels_nothing(lakes, monkeypatch):
+    remote, served, _ = lakes
+    remote.save(BARS, bars(0, 5))
+    job = remote.jobs.create("compact", BARS)
+
+    def lost(_job_id):
+        raise ServerUnavailable("gone")
+
+    monkeypatch.setattr(remote.jobs, "get", lost)
+    with pytest.raises(ServerUnavailable):
+        remote.jobs.wait(job.id)
+    assert served.jobs.get(job.id).state is JobState.QUEUED
+    served.jobs.cancel(job.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
 import secrets
@@ -77,8 +78,10 @@ class Callers:
         self._failures = TokenBuckets(_FAILURES_A_MINUTE / 60, _FAILURES_A_MINUTE)
         self._seen: OrderedDict[str, None] = OrderedDict()
         """The digests of sessions that were valid, the one seen last at the end."""
-        # A thread of its own: who calls is known while all others read.
-        self._thread = CapacityLimiter(1)
+        # Threads of their own: who calls is known while all others read, and while a writer waits for the catalog.
+        self._reader, self._writer = CapacityLimiter(1), CapacityLimiter(1)
+        self._notes: set[asyncio.Task[None]] = set()
+        """Notes of use that are being written: a task that nobody holds may vanish."""
 
     async def known(self, authorization: str | None, cookie: str | None, address: str) -> Known:
         """Return who sends a request from *address*.
@@ -92,7 +95,7 @@ class Callers:
         """
         if authorization is not None:
             token = await self._valid_token(_bearer(authorization), address)
-            await self._note_use(token)
+            self._note_use(token)
             return Known(_caller(token), token_id=token.id)
         if cookie is not None:
             caller = await self._with_session(cookie, address)
@@ -128,14 +131,18 @@ class Callers:
             expires_at = min(expires_at, token.expires_at)
         value = secrets.token_urlsafe(_SESSION_BYTES)
         digest = digest_of(value)
-        await self._in_thread(lambda: self._sessions.add(digest, token.id, expires_at))
+        await anyio.to_thread.run_sync(self._sessions.add, digest, token.id, expires_at, limiter=self._writer)
         self._remember(digest)
-        await self._note_use(token)
+        self._note_use(token)
         return _caller(token), Session(value, (expires_at - now) // SECOND)
 
     async def sign_out(self, session: str) -> None:
         """End a session."""
-        await self._in_thread(lambda: self._sessions.remove(digest_of(session)))
+        await anyio.to_thread.run_sync(self._sessions.remove, digest_of(session), limiter=self._writer)
+
+    async def close(self) -> None:
+        """Wait for what is being written."""
+        await asyncio.gather(*self._notes)
 
     def forget(self) -> None:
         """Ask the catalog for tokens at the next request: they were changed."""
@@ -195,17 +202,23 @@ class Callers:
             self._stored_at = self._read_at = asked_at
         return self._stored
 
-    async def _note_use(self, token: Token) -> None:
+    def _note_use(self, token: Token) -> None:
+        """Note that a token is used, beside the request: it must not wait until the catalog can be written."""
         now = time.monotonic()
         if now - self._noted.get(token.id, -_USE_NOTED_EVERY) < _USE_NOTED_EVERY:
             return
         self._noted[token.id] = now
+        task = asyncio.create_task(self._write_use(token))
+        self._notes.add(task)
+        task.add_done_callback(self._notes.discard)
+
+    async def _write_use(self, token: Token) -> None:
         # A lake that cannot be written can be read all the same.
         with suppress(TicklakeError):
-            await self._in_thread(lambda: self._table.mark_used([token.id]))
+            await anyio.to_thread.run_sync(self._table.mark_used, [token.id], limiter=self._writer)
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
-        return await anyio.to_thread.run_sync(function, limiter=self._thread)
+        return await anyio.to_thread.run_sync(function, limiter=self._reader)
 
 
 def csrf_token(session: str) -> str:
@@ -220,19 +233,29 @@ def check_public(lake: Lake, options: ServerSettings) -> None:
     ------
     BadInput
     """
-    if is_loopback(options.host) and not options.allowed_hosts and not options.proxies:
+    reason = _why_public(options)
+    if reason is None:
         return
     if options.require_token is False:
-        raise BadInput(
-            f"host={options.host!r} is reached from other machines, and require_token is false: leave it out"
-        )
+        raise BadInput(f"{reason}, and require_token is false: leave it out")
     now = lake.engine.now()
     if any(token.state(now) == "valid" for token in lake.tokens.list()):
         return
     raise BadInput(
-        f"host={options.host!r} is reached from other machines, and the lake has no valid token: make one with "
-        "'ticklake token create NAME --role read', then start again"
+        f"{reason}, and the lake has no valid token: make one with 'ticklake token create NAME --role read', then start again"
     )
+
+
+def _why_public(options: ServerSettings) -> str | None:
+    """Return why other machines reach the server; ``None`` if they do not."""
+    if not is_loopback(options.host):
+        return f"host={options.host!r} is reached from other machines"
+    # Something stands before a server on loopback that has a name, or a proxy.
+    for setting in ("allowed_hosts", "proxies"):
+        names = getattr(options, setting)
+        if names:
+            return f"server.{setting} names {names[0]!r}: other machines reach the server through it"
+    return None
 
 
 def _bearer(authorization: str) -> str:

@@ -34,21 +34,22 @@ class Ending:
         self._seconds = seconds
         self._stop = stop
         self._give_up = give_up
-        self._has_begun = threading.Lock()
-        self._timer = threading.Timer(seconds, self._end_now)
-        self._timer.daemon = True
+        self._reason = ""
+        self._first = threading.Lock()
+        self._begun, self._done = threading.Event(), threading.Event()
 
     def begin(self, reason: str = "") -> None:
         """Begin to end, from any thread; the second call does nothing."""
-        # A lock that is never released: whoever takes it first begins.
-        if self._has_begun.acquire(blocking=False):
-            self._timer.start()
+        # A lock that is never released: whoever takes it first begins. A signal may interrupt anything, a line of the log or the start of
+        # a thread among it: all that takes a lock is left to the thread that watches.
+        if self._first.acquire(blocking=False):
+            self._reason = reason
             self._stop()
-            _LOG.info("server ending", reason=reason or None, seconds=self._seconds)
+            self._begun.set()
 
     def hurry(self) -> None:
         """Begin to end, or end at once if that has begun: whoever waited for this process is gone."""
-        if self._has_begun.locked():
+        if self._first.locked():
             os._exit(1)
         self.begin("its parent has ended")
 
@@ -61,13 +62,26 @@ class Ending:
                 signal.signal(each, signal.SIG_DFL)
             self.begin(signal.Signals(number).name)
 
+        watching = threading.Thread(target=self._watch, name="ticklake-ending", daemon=True)
+        watching.start()
         before = {number: signal.signal(number, handle) for number in _SIGNALS}
         try:
             yield
         finally:
-            self._timer.cancel()
             for number, handler in before.items():
                 signal.signal(number, handler)
+            self._done.set()
+            # It may still be waiting for a beginning that does not come.
+            self._begun.set()
+            watching.join()
+
+    def _watch(self) -> None:
+        """Say that the end has begun, and see to it that it comes in time."""
+        self._begun.wait()
+        if self._first.locked():
+            _LOG.info("server ending", reason=self._reason or None, seconds=self._seconds)
+        if not self._done.wait(self._seconds):
+            self._end_now()
 
     def _end_now(self) -> None:
         _LOG.warning("server ended before its work did: what was committed is kept, the rest goes on later")

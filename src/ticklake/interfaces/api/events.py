@@ -210,7 +210,8 @@ class EventStream(Response):
     async def _send_all(self, send: Send) -> None:
         while (text := await self._client.next()) is not None:
             # A connection whose client reads nothing is given up by its protocol.
-            await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+            shown = self._server.hidden.text(text)
+            await send({"type": "http.response.body", "body": shown.encode(), "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -107,7 +107,7 @@ async def _of_ours(request: Request, error: Exception) -> JSONResponse:
     if status_of(error) == 500:
         # One that the caller cannot do anything about, like a damaged file.
         _LOG.error("request failed", failure=error, method=request.method, path=request.url.path, reason=error)
-    detail = _without_paths(str(error), request)
+    detail = server_of(request).hidden.text(str(error))
     return problem_of(error, detail)
 
 
@@ -143,13 +143,3 @@ async def _of_http(_request: Request, error: Exception) -> JSONResponse:
 async def _of_defect(_request: Request, _error: Exception) -> JSONResponse:
     # The traceback is for whoever runs the server: starlette raises the error again, and uvicorn logs it.
     return problem(500, "InternalError", "the server failed on this request: its log says why")
-
-
-def _without_paths(text: str, request: Request) -> str:
-    """Return the text of an error without the lake's folder, which is nobody's business who only reads."""
-    root = server_of(request).lake.root
-    if root is None:
-        return text
-    for path in (str(root.resolve()), str(root)):
-        text = text.replace(f"{path}/", "").replace(path, "the lake")
-    return text

@@ -100,7 +100,10 @@ class Processes:
 
 def socket_of(number: int) -> socket.socket:
     """Return the socket that the process before this one listens on."""
-    return socket.socket(fileno=number)
+    handed_over = socket.socket(fileno=number)
+    # Not to the processes that this one starts: one of them that hangs would keep the port.
+    handed_over.set_inheritable(False)
+    return handed_over
 
 
 def end_with_parent(end: Callable[[], object]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import anyio
@@ -17,6 +18,7 @@ from ticklake.interfaces.api.audit_writer import AuditWriter
 from ticklake.interfaces.api.background import Background
 from ticklake.interfaces.api.callers import Callers
 from ticklake.interfaces.api.clients import Clients
+from ticklake.interfaces.api.hidden_paths import HiddenPaths
 from ticklake.interfaces.api.observe import ServerMetrics
 from ticklake.interfaces.api.queries import Queries
 from ticklake.interfaces.api.uploads import Uploads
@@ -39,6 +41,7 @@ class Server:
         # Made before there are threads, which would make two of each.
         _ = lake.jobs, lake.streams
         self.options = options
+        self.hidden = HiddenPaths(_folders(lake, options))
         self.metrics = ServerMetrics(lake)
         self.is_ending = False
         """Whether it was told to end: it answers what was asked, and is not to be asked more."""
@@ -71,8 +74,19 @@ class Server:
         """End what goes on in this process, in good order."""
         await anyio.to_thread.run_sync(self.queries.close)
         await anyio.to_thread.run_sync(self.background.close)
+        await self.callers.close()
         await anyio.to_thread.run_sync(self.audit.close)
         self.uploads.close()
+
+
+def _folders(lake: Lake, options: ServerSettings) -> dict[Path, str]:
+    """Return the folders of this machine that an answer could name."""
+    folders: dict[Path, str] = {}
+    if options.exports is not None:
+        folders[Path(options.exports)] = "the exports"
+    if lake.root is not None:
+        folders[lake.root] = "the lake"
+    return folders
 
 
 def server_of(request: HTTPConnection) -> Server:

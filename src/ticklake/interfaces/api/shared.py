@@ -32,6 +32,7 @@ class SharedSamples:
     def publish(self) -> None:
         """Write what this process has now."""
         part = self._own.with_suffix(".part")
+        # Renamed into place, so that nobody reads half of it.
         with suppress(OSError):
             part.write_text(json.dumps(process_samples(self._lake)))
             part.replace(self._own)
@@ -39,8 +40,10 @@ class SharedSamples:
     def total(self) -> Samples:
         """Return what all processes have together."""
         self.publish()
+        # Labels as text: a dictionary is no key of another one.
         sums: dict[tuple[str, str], float] = {}
         for path in self._folder.glob("ticklake-*.json"):
+            # A process that ends takes its file along.
             with suppress(OSError, ValueError):
                 for name, samples in json.loads(path.read_text()).items():
                     for labels, value in samples:

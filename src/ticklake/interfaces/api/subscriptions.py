@@ -153,7 +153,7 @@ class Connection:
                 try:
                     await self._obey(_parsed(message.get("text") or ""))
                 except TicklakeError as error:
-                    await self._send([_error(error)])
+                    await self._send([self._error(error)])
         except WebSocketDisconnect:
             return
 
@@ -230,7 +230,7 @@ class Connection:
                     await self._send(await self._server.read(part))
             await self._send([json.dumps({"type": "ended", "id": subscription.name})])
         except TicklakeError as error:
-            await self._send([_error(error, subscription.name)])
+            await self._send([self._error(error, subscription.name)])
             if isinstance(error, SlowSubscriber):
                 await self._within(self._socket.close(1008, "SlowSubscriber"), 1.0)
                 self._is_lost.set()
@@ -249,6 +249,13 @@ class Connection:
             await self._socket.send_bytes(message)
         else:
             await self._socket.send_text(message)
+
+    def _error(self, error: TicklakeError, name: str | None = None) -> str:
+        detail = self._server.hidden.text(str(error))
+        facts: dict[str, Any] = {"type": "error", "title": type(error).__name__, "detail": detail}
+        if name is not None:
+            facts["id"] = name
+        return json.dumps({**facts, "retriable": error.retriable})
 
     async def _within(self, sending: Any, seconds: float) -> None:
         try:
@@ -307,10 +314,3 @@ def _control(subscription: _Subscription, batch: LiveBatch) -> str:
     known = {name: value for name, value in asdict(batch.control).items() if value is not None}
     facts = {**row_to_json(known), "dataset": str(batch.dataset)}
     return json.dumps({"type": "control", "id": subscription.name, **facts})
-
-
-def _error(error: TicklakeError, name: str | None = None) -> str:
-    facts: dict[str, Any] = {"type": "error", "title": type(error).__name__, "detail": str(error)}
-    if name is not None:
-        facts["id"] = name
-    return json.dumps({**facts, "retriable": error.retriable})

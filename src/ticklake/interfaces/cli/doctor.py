@@ -27,6 +27,7 @@ def doctor(
     findings: list[Finding] = []
     for finding in examine(lake_path, exchange_url, offline=offline):
         findings.append(finding)
+        # As they come: exchanges may take seconds to answer.
         if not as_json:
             said = ": ".join(filter(None, [finding.text, finding.cure]))
             say(f"{finding.state:<8} {finding.check:<12} {said}")

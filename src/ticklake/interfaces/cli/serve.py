@@ -62,6 +62,7 @@ def serve(
         from ticklake.interfaces.api import run
     except ModuleNotFoundError as error:
         raise MissingExtra(f"{error.name} is not installed: pip install 'ticklake[server]'") from error
+    # Before the lake is opened, whose warnings are records, too.
     configure_logs(settings.log, warnings=True)
     with open_lake(lake_path, create=True, settings=settings) as lake:
         if listening is not None:
@@ -95,6 +96,7 @@ def _command(
     lake_path: str | None, exchange_url: str | None, *, require_token: bool | None, host: str | None
 ) -> list[str]:
     """Return what starts one of several processes."""
+    # Not the port: the socket is handed over. All else comes from the same file and environment.
     command = [sys.executable, "-m", "ticklake", "serve"]
     for option, value in (("--lake", lake_path), ("--exchange-url", exchange_url), ("--host", host)):
         if value:

@@ -169,24 +169,23 @@ class RemoteFacts(Asking):
         path = "/quarantine"
         if dataset is not None:
             path = f"/datasets/{in_path(Dataset.parse(dataset))}/quarantine"
-        if limit is not None:
-            limit = parse_count("limit", limit)
-        if limit == 0:
-            # That the dataset is there is looked at all the same.
-            return self._listed(path, 1)[:0]
         return self._listed(path, limit)
 
     def _listed(self, path: str, limit: int | None) -> list[dict[str, Any]]:
         """Return the rows of a list, or the first so many."""
-        most = min(limit or _ROWS, _ROWS)
-        page = json_of(self._connection.get(path, {**self._pin.parameters, "limit": str(most)}))
+        most = _ROWS
+        if limit is not None:
+            most = min(parse_count("limit", limit), _ROWS)
+        # Of none, too, it is looked at whether the lake has the dataset.
+        asked = {**self._pin.parameters, "limit": str(max(most, 1))}
+        page = json_of(self._connection.get(path, asked))
         if not page["complete"] and (limit is None or limit > most):
             raise BadInput(f"these are more than {most:,} rows: pass limit={most}, or read them where the lake is")
-        return rows_from_json(page["data"])
+        return rows_from_json(page["data"])[:limit]
 
-    def revisions(self, dataset: DatasetLike) -> list[dict[str, Any]]:
+    def revisions(self, dataset: DatasetLike, *, limit: int | None = None) -> list[dict[str, Any]]:
         """Return the changed rows with ``ts``, ``before`` and ``after`` (JSON), ``commit_id``, ``created_at``."""
-        return self._listed(f"/datasets/{in_path(Dataset.parse(dataset))}/revisions", None)
+        return self._listed(f"/datasets/{in_path(Dataset.parse(dataset))}/revisions", limit)
 
     def quality(self, dataset: DatasetLike, start: TimeLike | None = None, end: TimeLike | None = None) -> Quality:
         """Return how complete and how sound a dataset is, with its days: see :meth:`Lake.quality <ticklake.Lake.quality>`."""

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from ticklake.core.duration import DurationLike
 from ticklake.core.feature_values import FeatureDescription
-from ticklake.core.features import FeatureRef, check_name, parse_version
+from ticklake.core.features import FeatureRef, FeatureSet, check_name, parse_version
 from ticklake.core.instants import parse_instants
 from ticklake.core.knowledge import Knowledge
+from ticklake.core.results import Receipt
 from ticklake.core.selection import parse_names, parse_text
 from ticklake.core.time import TimeLike, format_time
 from ticklake.errors import BadInput
 from ticklake.interfaces.client.asking import Asking
-from ticklake.interfaces.client.connection import ARROW
+from ticklake.interfaces.client.connection import ARROW, json_of
 from ticklake.interfaces.client.rows import ask_with_rows, frame_of
-from ticklake.interfaces.client.wire import parameters
+from ticklake.interfaces.client.saving import send_rows
+from ticklake.interfaces.client.wire import in_path, parameters
+from ticklake.interfaces.decoding import from_json
 
 __all__ = ["RemoteFeatures"]
 
@@ -124,6 +127,49 @@ class RemoteFeatures(Asking):
             "full_names": full_names,
         }
         return ask_with_rows(self._connection, "/features/join", left, self._asked(features, options))
+
+    def register(
+        self,
+        name: str,
+        version: str | int,
+        columns: Any,
+        *,
+        keys: str | Sequence[str] = ("symbol",),
+        description: str = "",
+        tags: str | Iterable[str] = (),
+        inputs: str | Iterable[str] = (),
+    ) -> FeatureSet:
+        """Declare a version of a feature set; the same again changes nothing. Code is never sent: no function can be named."""
+        declared = FeatureSet.of(
+            name, version, columns, keys=keys, description=description, tags=tags, inputs=inputs
+        ).to_dict()
+        del declared["code"]
+        types = {each["name"]: [each["dtype"], each["unit"], each["description"]] for each in declared["columns"]}
+        answer = self._connection.send("POST", "/features", {**declared, "columns": types})
+        return from_json(FeatureSet, json_of(answer)["data"])
+
+    def write(
+        self,
+        name: str,
+        version: str | int | None,
+        rows: Any,
+        *,
+        exchange: str | None = None,
+        symbol: str | None = None,
+    ) -> Receipt:
+        """Add values: see :meth:`Features.write <ticklake.Features.write>`. Many rows are sent in pieces, a commit each."""
+        path = f"/features/{in_path(_named(name, version))}/rows"
+        return send_rows(self._connection, path, rows, parameters({"exchange": exchange, "symbol": symbol}))
+
+    def deprecate(self, name: str, version: str | int | None = None) -> None:
+        """Mark a feature set as one that is not to be used any more; its values stay."""
+        self._connection.send("POST", f"/features/{in_path(_named(name, version))}/deprecate")
+
+    def delete(self, name: str, version: str | int | None = None, *, dry_run: bool = False) -> int:
+        """Remove a feature set and all of its values; return how many rows went."""
+        path = f"/features/{in_path(_named(name, version))}"
+        answer = self._connection.send("DELETE", path, None, parameters({"dry_run": dry_run}))
+        return int(json_of(answer)["rows"])
 
     def _asked(self, features: str | Sequence[str], options: Mapping[str, Any]) -> dict[str, str]:
         names = parse_names("features", features)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -33,8 +33,12 @@ from ticklake.interfaces.client.remote_snapshot import RemoteSnapshot
 from ticklake.interfaces.client.remote_view import RemoteView
 from ticklake.interfaces.client.saving import save_rows
 from ticklake.interfaces.client.subscriptions import RemoteSubscriber
-from ticklake.interfaces.client.wire import as_list, parameters, time_text
+from ticklake.interfaces.client.wire import as_list, in_path, json_values, parameters, time_text
 from ticklake.interfaces.decoding import from_json
+
+if TYPE_CHECKING:
+    from ticklake.core.bars import Bars
+    from ticklake.core.timeframe import Timeframe
 
 __all__ = ["RemoteDerived", "RemoteInstruments", "RemoteLake"]
 
@@ -69,6 +73,10 @@ class RemoteDerived(Asking):
         """Return one rule."""
         rule: DerivedRule = self._ask("derived.get", rule=name)
         return rule
+
+    def drop(self, name: str) -> int:
+        """Remove a rule and all that it has made; return how many rows went."""
+        return int(json_of(self._connection.send("DELETE", f"/derived/{in_path(name)}"))["done"])
 
 
 class RemoteLake(RemoteView):
@@ -182,6 +190,46 @@ class RemoteLake(RemoteView):
         if receipt.quarantined:
             warnings.warn(receipt.refusal(named), TicklakeWarning, stacklevel=2)
         return receipt
+
+    def delete(
+        self,
+        dataset: DatasetLike,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        dry_run: bool = False,
+    ) -> int:
+        """Remove the rows in ``[start, end)``, of which one is named; return how many went: see :meth:`Lake.delete <ticklake.Lake.delete>`."""
+        asked = parameters({"start": start, "end": end, "dry_run": dry_run})
+        path = f"/datasets/{in_path(Dataset.parse(dataset))}/rows"
+        return int(json_of(self._connection.send("DELETE", path, None, asked))["rows"])
+
+    def drop(self, dataset: DatasetLike, *, dry_run: bool = False) -> int:
+        """Remove a dataset with all that is known of it; return how many rows went."""
+        path = f"/datasets/{in_path(Dataset.parse(dataset))}"
+        return int(json_of(self._connection.send("DELETE", path, None, parameters({"dry_run": dry_run})))["rows"])
+
+    def rename(self, old: DatasetLike, new: DatasetLike) -> int:
+        """Move a dataset to another name, with all that is known of it; return how many rows moved."""
+        path = f"/datasets/{in_path(Dataset.parse(old))}/rename"
+        return int(json_of(self._connection.send("POST", path, {"new": str(Dataset.parse(new))}))["rows"])
+
+    def derive(
+        self,
+        name: str,
+        from_: DatasetLike | Iterable[DatasetLike],
+        rule: str | Timeframe | Bars,
+        *,
+        kind: str | None = None,
+        **edges: Any,
+    ) -> DerivedRule:
+        """Declare a rule: see :meth:`Lake.derive <ticklake.Lake.derive>`. A job of ``derive``, like a daemon's, makes its rows."""
+        from ticklake.core.bars import Bars
+
+        kept = Bars.parse(rule, **edges).to_json()
+        body = {"name": name, "inputs": as_list("from_", from_), "rule": kept.pop("bars"), **kept}
+        answer = self._connection.send("POST", "/derived", {**body, **json_values({"kind": kind})})
+        return from_json(DerivedRule, json_of(answer)["data"])
 
     def plan(
         self,

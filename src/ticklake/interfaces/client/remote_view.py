@@ -16,7 +16,7 @@ from ticklake.interfaces.client.reads import RemoteReads
 if TYPE_CHECKING:
     from ticklake.core.verbs import ReadVerbs
 
-__all__ = ["LOCAL_ONLY", "RemoteView"]
+__all__ = ["LOCAL_ONLY", "NotServed", "RemoteView"]
 
 _WHERE_IT_IS = "it works on the files of the lake: use it where the lake is"
 LOCAL_ONLY = {
@@ -28,10 +28,7 @@ LOCAL_ONLY = {
     "cleanup": _WHERE_IT_IS,
     "compact": _WHERE_IT_IS,
     "cross_check": "it is not served: use it where the lake is",
-    "delete": "rows are removed where the lake is",
     "collected": "it is not served: lake.datasets() has all",
-    "derive": "rules are declared where the lake is: lake.derived.list() has them",
-    "drop": "datasets are removed where the lake is",
     "engine": "the lake is elsewhere, and has its engine there",
     "export": "it writes files beside the lake: use it there, or write what lake.load(...) returns",
     "import_files": "it reads files beside the lake: use it there",
@@ -40,7 +37,6 @@ LOCAL_ONLY = {
     "poll": "a job does it: lake.jobs.create('poll', dataset)",
     "rebuild": _WHERE_IT_IS,
     "refresh_instruments": "backfills do it once a day; ask for it where the lake is",
-    "rename": "datasets are renamed where the lake is",
     "rename_instrument": "it is recorded where the lake is",
     "root": "the lake is elsewhere: its files have no path here",
     "symbols": "it asks an exchange: lake.instruments.list(exchange) has what the lake saw",
@@ -50,6 +46,10 @@ LOCAL_ONLY = {
     "verify": _WHERE_IT_IS,
 }
 """What a lake at hand has and a remote one has not, and why."""
+
+
+class NotServed(Unsupported, AttributeError):
+    """What a remote lake has not. Also an error of attributes: so ``hasattr`` says no, and does not fail."""
 
 
 class RemoteView(RemoteReads, RemoteJoins, RemoteBooks, RemoteFrames, RemoteFacts):
@@ -63,7 +63,7 @@ class RemoteView(RemoteReads, RemoteJoins, RemoteBooks, RemoteFrames, RemoteFact
     def __getattr__(self, name: str) -> Any:
         # Only names that are not there come here.
         if name in LOCAL_ONLY:
-            raise Unsupported(f"a remote lake has no {name}: {LOCAL_ONLY[name]}")
+            raise NotServed(f"a remote lake has no {name}: {LOCAL_ONLY[name]}")
         raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
 
 

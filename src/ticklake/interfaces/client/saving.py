@@ -20,7 +20,7 @@ from ticklake.interfaces.client.rows import pieces_of
 from ticklake.interfaces.client.wire import in_path, json_value, parameters
 from ticklake.interfaces.decoding import from_json
 
-__all__ = ["save_rows"]
+__all__ = ["save_rows", "send_rows"]
 
 _FEW = 5_000
 """Records of a body."""
@@ -39,8 +39,11 @@ def save_rows(connection: Connection, dataset: Dataset, rows: Any, provenance: P
         origin = Provenance(origin)
     if not isinstance(origin, Provenance):
         raise BadInput(f"provenance={provenance!r} is none: pass a text, like 'user', or a Provenance")
-    asked = parameters(origin.to_dict())
-    path = f"/datasets/{in_path(dataset)}/rows"
+    return send_rows(connection, f"/datasets/{in_path(dataset)}/rows", rows, parameters(origin.to_dict()))
+
+
+def send_rows(connection: Connection, path: str, rows: Any, asked: Mapping[str, str]) -> Receipt:
+    """Send rows to an address, and return what became of all of them."""
     receipts: list[Receipt] = []
     for body in _bodies(rows):
         answer = json_of(connection.send("POST", path, body, asked))

@@ -34,10 +34,12 @@ def catalog(lake: Lake) -> Iterator[Finding]:
     age = "no commits yet"
     if committed_at is not None:
         age = f"the last commit was {_ago(engine.now() - committed_at)}"
+        # Vacuum, freshness and retention all go by the clock.
         if committed_at > engine.now() + _AHEAD:
             text = f"the newest commit is {_length(committed_at - engine.now())} in the future"
             yield wrong("clock", text, "set the clock: it was ahead then, or is behind now")
     text = f"version {version}, {big(size)}, its log {big(log_size)}; {age}"
+    # SQLite cannot begin its log anew while anybody reads an old state of the catalog.
     if log_size > _LARGE_LOG:
         yield warning("catalog", text, "a reader that never ends keeps the log: end it, or restart the processes")
     else:
@@ -99,6 +101,7 @@ def jobs(lake: Lake) -> Iterator[Finding]:
 
 def runs(lake: Lake) -> Iterator[Finding]:
     """Check that no run is open whose process is gone; reading them marks such runs as killed."""
+    # Counted before they are read, because reading settles them.
     recorded = lake.runs.counts().get(RunState.RUNNING, 0)
     active = lake.runs.active()
     dead = recorded - len(active)

@@ -54,6 +54,7 @@ def _settings() -> Iterator[Finding]:
 def _place(settings: Settings, path: str | None) -> Iterator[Finding]:
     """Look at the folder of the lake; one that is not there yet is not made."""
     folder = folder_of(path or settings.lake)
+    # That it is missing is said when the lake is opened.
     if not folder.is_dir():
         return
     yield from machine.clock_of_files(folder, time.time_ns())

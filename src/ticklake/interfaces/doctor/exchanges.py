@@ -40,6 +40,7 @@ def _streamed(lake: Lake) -> set[str]:
 
 def reached(names: Sequence[str], settings: Settings) -> Iterator[Finding]:
     """Ask each exchange for its time, all at once."""
+    # A first refusal is the answer here; elsewhere it is tried again for minutes.
     impatient = settings.retry.model_copy(update={"attempts": 1})
     settings = settings.model_copy(update={"retry": impatient})
     yield from _pauses(settings)
@@ -95,6 +96,7 @@ def _pauses(settings: Settings) -> Iterator[Finding]:
     now = time.time_ns() // 1_000_000
     if not path.is_file():
         return
+    # Read only: to take a turn would make an exchange that asked for a pause wait for us.
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
             query = "SELECT key, paused_until, is_ban FROM turns WHERE paused_until > ? AND paused_at <= ?"

@@ -59,6 +59,7 @@ def versions() -> Iterator[Finding]:
 
 def _too_old() -> Iterator[str]:
     """Yield the packages that are missing or older than what is required."""
+    # Only lower bounds: the project has no others.
     for requirement in requires("ticklake") or ():
         name, separator, least = requirement.partition(">=")
         # Those of extras have a marker.
@@ -107,6 +108,7 @@ def clock_of_files(folder: Path, now: int) -> Iterator[Finding]:
     """Compare the clock with the time that the file system gives to a new file."""
     path = folder / f".clock-{os.getpid()}"
     try:
+        # The file is a little younger than *now*: the tolerance is for a slow disk, too.
         path.touch()
         skew = path.stat().st_mtime_ns - now
         path.unlink(missing_ok=True)
@@ -148,6 +150,7 @@ def durability(folder: Path, found: FileSystem | None = None) -> Iterator[Findin
     except OSError:
         return
     text = f"{kind}; {seconds * 1000:.2f} ms until bytes are durable"
+    # It is preloaded on build machines, and turns fsync into nothing.
     if "eatmydata" in _loaded_libraries():
         yield wrong("fsync", "eatmydata is loaded: nothing is durable", "start without it")
     elif kind not in IN_MEMORY and seconds < _QUICKEST_SYNC:

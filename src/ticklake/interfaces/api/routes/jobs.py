@@ -158,4 +158,4 @@ async def cleanup_jobs(
 
 
 def _form(server: Server, job: Job) -> dict[str, Any]:
-    return job_to_json(job, server.lake.engine.now())
+    return server.hidden.of(job_to_json(job, server.lake.engine.now()))

@@ -69,7 +69,7 @@ async def list_runs(
     def answer() -> dict[str, Any]:
         wanted: dict[str, Any] = {"state": state, "subject": subject, "dataset": dataset, "job": job}
         found = server_of(request).lake.runs.list(**wanted, limit=limit + 1, before=cursor)
-        return page_of(found, limit, lambda run: run.id)
+        return page_of(found, limit, lambda run: run.id, lambda run: _form(request, run))
 
     return await server_of(request).read(answer)
 
@@ -79,13 +79,13 @@ async def create_run(request: Request, body: NewRunBody) -> dict[str, Any]:
     """Record that something of your own began. It counts as killed when the server ends before you finish it."""
     runs = server_of(request).lake.runs
     run = await server_of(request).read(runs.create, body.operation, body.subject, body.parameters)
-    return _form(run)
+    return _form(request, run)
 
 
 @router.get("/runs/{run_id}", dependencies=[allow(Role.READ)], responses=shown(RUN))
 async def get_run(request: Request, run_id: RunId) -> dict[str, Any]:
     """Return one run."""
-    return _form(await server_of(request).read(server_of(request).lake.runs.get, run_id))
+    return _form(request, await server_of(request).read(server_of(request).lake.runs.get, run_id))
 
 
 @router.get(
@@ -95,7 +95,8 @@ async def get_run(request: Request, run_id: RunId) -> dict[str, Any]:
 )
 async def run_log(request: Request, run_id: RunId) -> dict[str, Any]:
     """Return the last lines of a run's log, the oldest first: time, level, message."""
-    return whole(await server_of(request).read(server_of(request).lake.runs.tail, run_id))
+    lines = await server_of(request).read(server_of(request).lake.runs.tail, run_id)
+    return server_of(request).hidden.of(whole(lines))
 
 
 @router.post("/runs/{run_id}/log", status_code=204, dependencies=[allow(Role.COLLECT)])
@@ -112,7 +113,7 @@ async def update_progress(request: Request, run_id: RunId, body: ProgressBody) -
     def answer() -> dict[str, Any]:
         runs = server_of(request).lake.runs
         runs.update_progress(run_id, body.done, body.progress)
-        return _form(runs.get(run_id))
+        return _form(request, runs.get(run_id))
 
     return await server_of(request).read(answer)
 
@@ -121,8 +122,8 @@ async def update_progress(request: Request, run_id: RunId, body: ProgressBody) -
 async def finish_run(request: Request, run_id: RunId, body: FinishBody) -> dict[str, Any]:
     """Record how a run ended; one that has ended stays as it is."""
     runs = server_of(request).lake.runs
-    return _form(await server_of(request).read(runs.finish, run_id, body.state, body.progress, body.outcome))
+    return _form(request, await server_of(request).read(runs.finish, run_id, body.state, body.progress, body.outcome))
 
 
-def _form(run: Run) -> dict[str, Any]:
-    return to_json(run)  # type: ignore[no-any-return]
+def _form(request: Request, run: Run) -> dict[str, Any]:
+    return server_of(request).hidden.of(to_json(run))

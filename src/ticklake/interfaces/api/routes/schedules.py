@@ -40,13 +40,14 @@ class ScheduleBody(Body):
 @router.get("/schedules", dependencies=[allow(Role.READ)], responses=answers_page(SCHEDULE))
 async def list_schedules(request: Request) -> dict[str, Any]:
     """List the schedules, sorted by name."""
-    return whole(await server_of(request).read(server_of(request).lake.schedules.list))
+    schedules = await server_of(request).read(server_of(request).lake.schedules.list)
+    return server_of(request).hidden.of(whole(schedules))
 
 
 @router.get("/schedules/{name}", dependencies=[allow(Role.READ)], responses=shown(SCHEDULE))
 async def get_schedule(request: Request, name: Name) -> dict[str, Any]:
     """Return one schedule."""
-    return _form(await server_of(request).read(server_of(request).lake.schedules.get, name))
+    return _form(request, await server_of(request).read(server_of(request).lake.schedules.get, name))
 
 
 @router.put("/schedules/{name}", dependencies=[allow(Role.COLLECT)], responses=shown(SCHEDULE))
@@ -62,7 +63,7 @@ async def put_schedule(request: Request, name: Name, body: ScheduleBody) -> dict
         # Else a caller could replace a schedule that it may not remove.
         _refuse_other(request, name)
         rhythm = body.model_dump(include={"cron", "every", "zone", "priority"})
-        return _form(server.lake.schedules.add(name, body.operation, **rhythm, **kept))
+        return _form(request, server.lake.schedules.add(name, body.operation, **rhythm, **kept))
 
     return await server_of(request).read(answer)
 
@@ -85,7 +86,7 @@ async def pause_schedule(request: Request, name: Name) -> dict[str, Any]:
 
     def answer() -> dict[str, Any]:
         _allowed(request, name)
-        return _form(server_of(request).lake.schedules.pause(name))
+        return _form(request, server_of(request).lake.schedules.pause(name))
 
     return await server_of(request).read(answer)
 
@@ -96,7 +97,7 @@ async def resume_schedule(request: Request, name: Name) -> dict[str, Any]:
 
     def answer() -> dict[str, Any]:
         _allowed(request, name)
-        return _form(server_of(request).lake.schedules.resume(name))
+        return _form(request, server_of(request).lake.schedules.resume(name))
 
     return await server_of(request).read(answer)
 
@@ -128,5 +129,5 @@ def _refuse_other(request: Request, name: str) -> None:
             allowed_operation(request, schedule.operation)
 
 
-def _form(schedule: Schedule) -> dict[str, Any]:
-    return to_json(schedule)  # type: ignore[no-any-return]
+def _form(request: Request, schedule: Schedule) -> dict[str, Any]:
+    return server_of(request).hidden.of(to_json(schedule))

@@ -73,7 +73,8 @@ async def stop_streams(
         lake = server_of(request).lake
         # A job may hold streams of several exchanges: it is cancelled as a whole.
         jobs = [job for job in lake.jobs.list(state="active", operation="stream", limit=_MOST) if _is_of(job, exchange)]
-        return whole([job_to_json(lake.jobs.cancel(job.id), lake.engine.now()) for job in jobs])
+        cancelled = [job_to_json(lake.jobs.cancel(job.id), lake.engine.now()) for job in jobs]
+        return server_of(request).hidden.of(whole(cancelled))
 
     return await server_of(request).read(answer)
 
