@@ -202,7 +202,7 @@ def _datasette(folder: Path) -> _Started:
         settings = ["--setting", "max_returned_rows", "2000", "--setting", "sql_time_limit_ms", "60000"]
         commands.append([_program("datasette"), "serve", "-i", str(database), "-p", str(port), *settings])
     paths = [
-        f"/bars/bars.json?ts__gte={day}&ts__lt={day + data.DAY}&_size={ROWS}&_shape=objects&_nocount=1&_nofacet=1"
+        f"/bars/bars.json?ts__gte={day}&ts__lt={day + data.DAY}&_size={ROWS}&_shape=array&_nocount=1&_nofacet=1"
         for day in _days()
     ]
     with _running(commands) as processes:

@@ -176,6 +176,8 @@ class FrameTimerApart:
             target=_time_frames, args=(other, folder, datasets[:FRAMES_OF], kinds), daemon=True
         )
         self._process.start()
+        # Else it would be waited for even if it has died.
+        other.close()
         self._pipe.recv()
 
     def start(self) -> None:

@@ -7,7 +7,7 @@
     │   ├── InvalidName            a dataset, exchange or symbol that cannot be one
     │   ├── InvalidTime            a time or span that cannot be read or is reversed
     │   ├── InvalidData            a frame or record that does not fit its kind
-    │   ├── NotFound               no job, run, schedule or upload of that number or name
+    │   ├── NotFound               no job, run, schedule, rule or upload of that number or name
     │   ├── UnknownDataset         the lake has no such dataset
     │   ├── UnknownFeatures        the lake has no such feature set
     │   ├── FeaturesDiffer         a feature set is registered already, with another definition
@@ -144,7 +144,7 @@ class UnknownDataset(BadInput):
 
 
 class NotFound(BadInput):
-    """The lake has no job, run or schedule of that number or name, or a server no upload."""
+    """The lake has no job, run, schedule or rule of that number or name, or a server no upload."""
 
 
 class UnknownFeatures(BadInput):

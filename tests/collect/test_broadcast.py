@@ -128,3 +128,23 @@ def test_events_that_nobody_reads_end_the_subscription_too(broadcast):
     subscriber.close()
     with pytest.raises(SlowSubscriber):
         list(subscriber)
+
+
+def test_a_subscriber_that_is_closed_is_forgotten_at_once(broadcast):
+    subscribers = [broadcast.subscribe(everything, committed=committed) for committed in (False, True)]
+    for subscriber in subscribers:
+        subscriber.close()
+    # Nothing else would remove it: no rows come where no stream runs.
+    assert (broadcast._subscribers, broadcast._readers) == ((), ())
+
+
+def test_who_wants_committed_rows_gets_none_before(tmp_path):
+    from ticklake.app import open_lake
+
+    with open_lake(tmp_path / "lake") as lake:
+        subscriber = lake.subscribe("x:trades:*", committed=True)
+        lake.streams._live.rows(TRADES, rows(0, 3), START)
+        lake.save(TRADES, [{"ts": START, "id": "7", "price": 1.5, "amount": 2.0, "side": "buy"}])
+        batch = next(iter(subscriber))
+        assert batch.frame()["id"].to_list() == ["7"]
+        assert batch.added_in == batch.version == lake.engine.catalog.version()

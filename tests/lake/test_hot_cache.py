@@ -167,3 +167,21 @@ def test_one_row_far_ahead_of_the_clock_drops_no_others():
     ahead = (now + 9 * 3600 * SECOND, now, "9999", "1.5", 2, "buy")
     cache.add(TRADES, [*rows(0, 5), ahead])
     assert ids(cache.newest(TRADES, 6)) == [0, 1, 2, 3, 4, 9999]
+
+
+def test_rows_that_are_too_old_are_dropped_many_at_once():
+    cache = cache_of(rows(0, 165), seconds=160)
+    assert cache.rows(TRADES).height == 165
+    cache.add(TRADES, rows(165, 180))
+    assert ids(cache.rows(TRADES)) == list(range(19, 180))
+    assert cache.stats().evicted == 19
+
+
+def test_rows_that_are_read_one_by_one_stay_in_few_pieces():
+    cache = cache_of(rows(0, 5))
+    pieces: list[int] = []
+    for number in range(5, 60):
+        cache.add(TRADES, rows(number, number + 1))
+        pieces.append(cache.rows(TRADES).n_chunks())
+    assert ids(cache.rows(TRADES)) == list(range(60))
+    assert max(pieces) <= 17

@@ -16,6 +16,7 @@ from ticklake.catalog.catalog import Catalog
 from ticklake.config import Settings
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
+from ticklake.core.indicators import compute
 from ticklake.core.instants import parse_instants
 from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
@@ -285,6 +286,26 @@ def test_indicators_are_of_exactly_their_warm_up_of_bars(lake):
     assert of(lake, START + 19 * MINUTE, indicators="sma_20").indicators == {"sma_20": None}
 
 
+def test_indicators_are_computed_once_until_another_bar_closes_or_one_is_corrected(lake, monkeypatch):
+    computed: list[float] = []
+
+    def counted(bars, wanted):
+        computed.extend(bars["close"].tail(1))
+        return compute(bars, wanted)
+
+    lake.save(BARS, bars(0, 100))
+    options = {"indicators": "sma_20", "kinds": ()}
+    single = [lake.frame("x", "BTC/USDT", START + second * SECOND, **options) for second in (5940, 5941, 6000)]
+    monkeypatch.setattr("ticklake.core.indicators.compute", counted)
+    values = [frame.indicators for frame in single]
+    assert len(computed) == 2
+    values[0].clear()
+    assert single[1].indicators == values[1] != values[2] != {}
+    lake.save(BARS, bars(98, 99, bump=1.0))
+    corrected = lake.frame("x", "BTC/USDT", START + 6000 * SECOND, knowledge="event", **options)
+    assert corrected.indicators["sma_20"] == pytest.approx(values[2]["sma_20"] + 1 / 20)
+
+
 def test_indicators_without_the_library_are_refused_at_once(lake, monkeypatch):
     def missing() -> None:
         raise MissingExtra("indicators need TA-Lib")
@@ -450,6 +471,16 @@ def test_after_a_commit_that_does_not_concern_a_frame_nothing_is_asked_of_the_ca
     after = of(lake, START + 100 * MINUTE, kinds=())
     assert after.digest() == before.digest()
     assert after.version == before.version + 1
+
+
+def test_the_next_frame_of_now_reads_nothing_however_many_rows_there_are(lake, monkeypatch):
+    monkeypatch.setattr("ticklake.query.frame_store.MOST_ROWS", 10)
+    lake.save(TRADES, trades(0, 200))
+    options = {"kinds": "trades", "timeframes": ()}
+    assert of(lake, START + 300 * SECOND, **options).trades.height == 200
+    monkeypatch.setattr(Store, "view", None)
+    assert of(lake, START + 301 * SECOND, **options).trades.height == 200
+    assert of(lake, START + 3610 * SECOND, **options).trades.height == 190
 
 
 def test_what_another_process_commits_is_in_the_next_frame(lake):

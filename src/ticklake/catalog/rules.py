@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, update
 from ticklake.catalog import schema
 from ticklake.catalog.checksums import rows_of
 from ticklake.catalog.database import Database
-from ticklake.errors import BadInput, Conflict
+from ticklake.errors import BadInput, Conflict, NotFound
 
 __all__ = ["RuleTable", "StoredRule", "advance_within"]
 
@@ -77,12 +77,12 @@ class RuleTable:
 
         Raises
         ------
-        BadInput
+        NotFound
             If there is none of that name.
         """
         rule = self.find(name)
         if rule is None:
-            raise BadInput(f"there is no rule {name!r}: 'ticklake derive list' shows them")
+            raise NotFound(f"there is no rule {name!r}: 'ticklake derive list' shows them")
         return rule
 
     def list(self) -> list[StoredRule]:

@@ -89,6 +89,7 @@ class Runs:
         """
         if not isinstance(operation, str) or not operation.strip():
             raise BadInput(f"operation={operation!r} is no word: say what is done, like 'backfill'")
+        parse_text("operation", operation)
         parse_text("subject", subject)
         _check_mapping("parameters", parameters)
         now = self._now()

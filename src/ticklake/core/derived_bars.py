@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -53,6 +53,7 @@ class DerivedBars:
 
     def __init__(self, base: Timeline, timeframe: Timeframe, edge: Edge, lag: int) -> None:
         self._base = base
+        self.values: tuple[Any, dict[str, float | None]] | None = None
         self._timeframe = timeframe
         self._edge = edge
         self._anchor = base.dataset.anchor_of(timeframe)

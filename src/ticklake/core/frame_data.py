@@ -146,14 +146,27 @@ class Cut:
         if not data.request.indicators:
             return {}
         # Of many frames, the values are computed at once: only where rows came late, each has bars of its own.
-        if len(data.at) == 1 or not self._has_plain_warm_up:
+        if not self._has_plain_warm_up:
             return compute(self.warm_up_bars(), data.request.indicators)
+        if len(data.at) == 1:
+            return dict(self._values_at_newest_bar())
         values: dict[str, float | None] = {}
         for name, column in data.indicators.items():
             values[name] = float(column[self._place])
             if np.isnan(column[self._place]):
                 values[name] = None
         return values
+
+    def _values_at_newest_bar(self) -> dict[str, float | None]:
+        """Return the values of the indicators. Until another bar closes they stay the same: they are kept for the next frames."""
+        from ticklake.core.indicators import compute
+
+        part = self.data.parts[self.data.bars_of_indicators]
+        _, last, _ = self.places(part.name)
+        key = (last, self.data.request.indicators)
+        if part.rows.values is None or part.rows.values[0] != key:
+            part.rows.values = (key, compute(self.warm_up_bars(), self.data.request.indicators))
+        return part.rows.values[1]
 
     @property
     def _has_plain_warm_up(self) -> bool:

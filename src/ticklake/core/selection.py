@@ -10,7 +10,7 @@ from ticklake.core.kinds import PROVENANCE, Kind
 from ticklake.core.lookup import did_you_mean
 from ticklake.errors import BadInput, InvalidData
 
-__all__ = ["parse_columns", "parse_count", "parse_names", "parse_text", "parse_word", "picked"]
+__all__ = ["is_unicode", "parse_columns", "parse_count", "parse_names", "parse_text", "parse_word", "picked"]
 
 _MOST = 2**63 - 1
 _Value = TypeVar("_Value")
@@ -77,7 +77,20 @@ def parse_text(name: str, value: Any) -> str:
     """
     if not isinstance(value, str):
         raise BadInput(f"{name}={value!r} is no text: pass a text")
+    if not is_unicode(value):
+        raise BadInput(
+            f"{name}={value!r} has half of a character (a lone surrogate), which cannot be stored: leave it out"
+        )
     return value
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be stored: Python's may have halves of characters, from JSON or from names of files."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def parse_word(name: str, value: Any, words: Sequence[_Value]) -> _Value:

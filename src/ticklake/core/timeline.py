@@ -50,6 +50,8 @@ class Part(Protocol):
     rows: pl.DataFrame
     happened: Times
     known: Times
+    values: tuple[Any, dict[str, float | None]] | None
+    """What was computed last of these rows, with that which it depends on besides them."""
 
     def windows(self, since: Times, at: Times, *, keeps_newest: bool) -> Windows:
         """Return where the rows of windows are, from *since* to *at*."""
@@ -102,6 +104,7 @@ class Timeline:
         revisions: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.dataset = dataset
+        self.values: tuple[Any, dict[str, float | None]] | None = None
         self.side = _EVENTS
         if dataset.spec.bars:
             self.side = _BARS
@@ -128,7 +131,10 @@ class Timeline:
         longer.rows = pl.concat([self.rows, rows])
         longer.known = np.concatenate([self.known, known])
         longer.happened = np.concatenate([self.happened, nanoseconds(happened_at(rows, self.dataset))])
-        longer._latest = np.maximum.accumulate(longer.known)
+        latest = np.maximum.accumulate(known)
+        if self._latest.size:
+            latest = np.maximum(latest, self._latest[-1])
+        longer._latest = np.concatenate([self._latest, latest])
         vars(longer).pop("_all_versions", None)
         # Not looked for again among all rows: a frame of now is extended with every message.
         longer.first_known = min(self.first_known, int(known.min(initial=NEVER)))

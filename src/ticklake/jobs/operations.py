@@ -17,6 +17,7 @@ from ticklake.core.progress import Watch
 from ticklake.core.requests import BackfillRequest
 from ticklake.core.runs import Run
 from ticklake.core.selection import parse_names
+from ticklake.core.streams import StreamRequest
 from ticklake.core.time import format_time, parse_time
 from ticklake.errors import BadInput, BrokenPlugin
 
@@ -61,7 +62,7 @@ class Operation:
     ----------
     function
         ``function(lake, work, **parameters) -> Outcome``. Its own parameters are those of the job; they must be JSON, and
-        ``start``, ``end``, ``dataset`` and ``symbols`` are parsed like those of the lake's methods. To do it twice must do
+        ``start``, ``end``, ``dataset``, ``symbols`` and ``streams`` are parsed like those of the lake's methods. To do it twice must do
         no harm: a worker may die after the last effect and before its end is recorded.
     records_runs
         Whether it records runs itself; else the worker records one for each try.
@@ -175,4 +176,21 @@ def _plain(name: str, value: Any) -> Any:
         return str(Dataset.parse(value))
     if name == "symbols":
         return parse_names("symbols", value)
+    if name == "streams" and value is not None:
+        return _streams(value)
     return value
+
+
+def _streams(value: Any) -> list[dict[str, Any]]:
+    """Return requests for streams as they are stored."""
+    if not isinstance(value, list | tuple):
+        raise BadInput(
+            f"streams={value!r} is no list: pass requests, like {{'exchange': 'binance', 'symbols': ['BTC/USDT']}}"
+        )
+    stored: list[dict[str, Any]] = []
+    for request in value:
+        try:
+            stored.append(StreamRequest.of(**request).to_json())
+        except TypeError as error:
+            raise BadInput(f"{request!r} is no request for streams: {error}") from error
+    return stored

@@ -159,7 +159,7 @@ class RowReader:
 
     def _loaded(self, need: Need, head: DatasetRow) -> FrameRows:
         """Read the rows that are needed."""
-        wide = need.span
+        wide = _with_future(need.span, head)
         if need.before:
             # Mostly one read brings the rows before the window, too.
             wide = _widened(need, head)
@@ -263,5 +263,12 @@ def _widened(need: Need, head: DatasetRow) -> Span:
         return span.widen(max(around, 2 * need.before * dataset.timeframe.length), around)
     hours = Span(span.start // HOUR * HOUR, -(-span.end // HOUR) * HOUR).intersect(ALL_TIME) or span
     if expected_rows(head, hours.length) > MOST_ROWS:
-        return span
+        return _with_future(span, head)
     return hours
+
+
+def _with_future(span: Span, head: DatasetRow) -> Span:
+    """Return a span that goes on for an hour if no rows are after it: nothing more is read, and the next frames of now need no other read."""
+    if head.max_ts is None or head.max_ts >= span.end:
+        return span
+    return Span(span.start, min(span.end + HOUR, ALL_TIME.end))

@@ -23,6 +23,8 @@ _MOST_CHUNKS = 16
 """Frames of a dataset before they become one: a read concatenates so many at most."""
 _WAITING_BYTES = 400
 """What a row takes that is not yet in a frame, roughly: a tuple, and an object for each value."""
+_LATE = 16
+"""Rows are dropped when they are this part of the time too old."""
 _MOST_WAITING = 10_000
 """Rows of a dataset that wait at most to become a frame."""
 
@@ -148,16 +150,18 @@ class HotCache:
         if entry.waiting:
             rows, entry.waiting = entry.waiting, []
             entry.frames.append(_checked(entry.dataset, rows, self._clock()))
-            if not _follow(entry.frames) or len(entry.frames) > _MOST_CHUNKS:
+            if not _follow(entry.frames):
                 entry.frames = [_unique(pl.concat(entry.frames), entry.dataset.spec).rechunk()]
+            elif len(entry.frames) > _MOST_CHUNKS:
+                entry.frames = [pl.concat(entry.frames, rechunk=True)]
         frames = [frame for frame in entry.frames if frame.height]
         if not frames:
             return
         # Counted from the newest row: a market without trades for long keeps its last ones. One row that is ahead of the clock by
         # mistake must not drop the others.
         oldest = max(min(_newest(frames[-1]), self._clock()) - self._kept, entry.since)
-        # Most reads find nothing that is too old: a planned filter would take most of their time.
-        if _oldest(frames[0]) >= oldest:
+        # Dropped many at once: a filter of all rows for each new one would take most of a read.
+        if _oldest(frames[0]) >= max(oldest - self._kept // _LATE, entry.since):
             entry.frames = frames
             return
         kept = [frame for frame in frames if _newest(frame) >= oldest]
@@ -228,6 +232,5 @@ def _follow(frames: Sequence[pl.DataFrame]) -> bool:
 def _joined(entry: _Entry) -> pl.DataFrame:
     if not entry.frames:
         return entry.dataset.spec.no_rows
-    if len(entry.frames) > 1:
-        entry.frames = [pl.concat(entry.frames, rechunk=True)]
-    return entry.frames[0]
+    # Not copied into one piece: a read mostly adds a row or two to many.
+    return pl.concat(entry.frames)

@@ -71,3 +71,10 @@ def test_every_status_of_a_problem_stands_in_the_reference():
         for operation in methods.values():
             problems = {status for status in operation["responses"] if status >= "400"}
             assert problems <= told | {"405", "408", "415"}
+
+
+def test_whoever_opens_the_address_in_a_browser_gets_to_the_documentation(serve):
+    with memory_lake() as lake:
+        client = serve(lake)
+        answer = client.get(client.base_url.join("/"), follow_redirects=True)
+        assert answer.url.path == "/docs"

@@ -145,6 +145,9 @@ MEANT_BADLY = [
     ({"operation": "compact", "parameters": {"dataset": 5}}, "5"),
     ({"operation": "quality", "parameters": {"start": {"a": 1}}}, "is not a time"),
     ({"operation": "compact", "colour": "red"}, "colour"),
+    ({"operation": "stream", "parameters": {"streams": 5}}, "is no list"),
+    ({"operation": "stream", "parameters": {"streams": ["x"]}}, "is no request for streams"),
+    ({"operation": "stream", "parameters": {"streams": [{"exchange": "binance", "pair": "A/B"}]}}, "pair"),
     ({"operation": "backup", "parameters": {"folder": "monday"}}, "server.exports"),
 ]
 
@@ -297,3 +300,19 @@ def test_an_operation_is_open_to_whom_it_says(empty_lake, serve):
     assert good(http.put("/schedules/y", json=update, headers=as_("collect")))["operation"] == "update"
     assert good(http.post("/jobs", json={"operation": "quality"}, headers=as_("collect")), 201)["status"] == "queued"
     assert good(http.get("/jobs", headers=as_("read")))["rows"] == 2
+
+
+NOT_STORABLE = [
+    ("/jobs", b'{"operation": "cleanup", "parameters": {"datasets": ["\\ud800"]}}', "no text of Unicode"),
+    ("/jobs", b'{"operation": "cleanup", "parameters": {"days_to_keep": 1e400}}', "no number"),
+    ("/jobs", b'{"operation": "vacuum", "parameters": {"keep": NaN}}', "no number"),
+    ("/runs", b'{"operation": "x", "parameters": {"a": {"\\udfff": 1}}}', "no text of Unicode"),
+    ("/runs/1/log", b'{"message": "\\ud800"}', "no text of Unicode"),
+]
+
+
+def test_what_json_has_and_nothing_can_store_is_refused(empty):
+    good(empty.post("/runs", json={"operation": "x"}), 201)
+    for path, body, words in NOT_STORABLE:
+        refused(empty.post(path, content=body, headers={"Content-Type": "application/json"}), 400, words)
+    assert (good(empty.get("/runs"))["rows"], good(empty.get("/jobs"))["rows"]) == (1, 0)

@@ -195,7 +195,7 @@ def test_more_rows_than_an_answer_may_have_are_refused(lake, serve):
     assert len(client.get(rows_path(), params={"format": "ndjson"}).text.splitlines()) == 11
 
 
-MANY = 300_000
+MANY = 70_000
 
 
 @pytest.fixture(scope="module")
@@ -208,15 +208,21 @@ def large(tmp_path_factory):
         yield lake
 
 
+@pytest.fixture
+def in_chunks(monkeypatch):
+    """Read in chunks what a server would read at once."""
+    monkeypatch.setattr("ticklake.query.pages.AT_ONCE", 1)
+
+
 @pytest.mark.parametrize("form", ["ndjson", "csv", "arrow", "parquet"])
-def test_many_rows_are_streamed(large, serve, form):
+def test_many_rows_are_streamed(large, serve, in_chunks, form):
     answer = serve(large).get(rows_path(), params={"format": form, "columns": "ts,id", "times": "ns"})
     assert "content-length" not in answer.headers
     assert answer.headers["ticklake-rows"] == str(MANY)
     assert parsed(answer, form)["id"].to_list() == large.load(TRADES)["id"].to_list()
 
 
-def test_an_error_in_the_middle_of_a_stream_cuts_the_connection(large, serve, monkeypatch):
+def test_an_error_in_the_middle_of_a_stream_cuts_the_connection(large, serve, in_chunks, monkeypatch):
     from ticklake.query import pages
 
     whole = pages.chunks_of
@@ -233,7 +239,7 @@ def test_an_error_in_the_middle_of_a_stream_cuts_the_connection(large, serve, mo
             answer.read()
 
 
-def test_an_error_before_the_first_row_is_a_problem(large, serve, monkeypatch):
+def test_an_error_before_the_first_row_is_a_problem(large, serve, in_chunks, monkeypatch):
     from ticklake.query import pages
 
     def broken(*_arguments):

@@ -143,14 +143,15 @@ def test_all_hostile_values_of_parameters_are_refused_or_answered(url, document)
 
 
 def test_spans_of_a_million_days_are_refused_or_answered_at_once(url, document):
-    span = {"start": "1700-01-01", "end": "2262-01-01"}
+    spans = [{"start": "1700-01-01", "end": "2262-01-01"}, {"start": "1700-01-01"}, {"end": "2262-01-01"}]
     with httpx.Client(base_url=url, timeout=5) as client:
         for path, operation in operations(document):
             if "start" in {parameter["name"] for parameter in operation.get("parameters", ())}:
                 address = path.replace("{name}", BARS)
                 usual = next((given for known, given, _ in READS if path.endswith(known)), {})
-                answer = client.get(address, params={**usual, **span})
-                assert answer.status_code in (200, 400, 404), (address, answer.text)
+                for span in spans:
+                    answer = client.get(address, params={**usual, **span})
+                    assert answer.status_code in (200, 400, 404), (address, span, answer.text)
 
 
 def test_every_operation_is_told_of_in_full(document):

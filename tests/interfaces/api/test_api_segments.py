@@ -49,6 +49,18 @@ def test_edges_and_inline_rows_are_to_be_asked_for(lake, serve):
     assert cut["segment"] is None
 
 
+def test_few_rows_of_no_whole_file_come_at_once(lake, serve):
+    client = serve(lake)
+    span = {"start": format_time(START + 1), "end": format_time(START + 10**10), "columns": "id,ts"}
+    accepts = {"Accept": "application/json, application/vnd.apache.arrow.stream"}
+    answer = client.get(f"/datasets/{TRADES}/segments", params=span, headers=accepts)
+    assert pl.read_ipc_stream(answer.content).equals(
+        lake.load(TRADES, span["start"], span["end"], columns=["id", "ts"])
+    )
+    assert answer.headers["ticklake-version"] == str(lake.engine.catalog.version())
+    assert "parts" in client.get(f"/datasets/{TRADES}/segments", headers=accepts).json()
+
+
 @pytest.mark.parametrize(
     ("header", "status", "first", "last"),
     [("bytes=0-3", 206, 0, 4), ("bytes=-8", 206, -8, None), ("bytes=100-", 206, 100, None), ("bytes=0-1,4-5", 200, 0, None), ("lines=1-2", 200, 0, None)],

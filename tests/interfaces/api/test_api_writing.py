@@ -169,4 +169,4 @@ def test_rules_are_declared_refreshed_by_a_job_and_dropped(lake, http):
     lake.jobs.worker().run(once=True)
     assert good(http.get(f"/jobs/{job['id']}"))["outcome"].startswith("1 rows new")
     assert good(http.delete("/derived/from_trades"))["done"] == 1
-    refused(http.post("/derived/from_trades/refresh", json={}), 400, "from_trades")
+    refused(http.post("/derived/from_trades/refresh", json={}), 404, "from_trades")

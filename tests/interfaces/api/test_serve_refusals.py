@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from typer.testing import CliRunner
 
+from ticklake.config import ServerSettings
+from ticklake.interfaces.api.run import listen
 from ticklake.interfaces.cli.main import app
 
 
@@ -32,3 +36,9 @@ def test_a_public_address_cannot_be_served_without_tokens(shell):
 def test_what_is_no_address_is_refused(shell):
     refused = shell("serve", "--host", "nowhere.example", "--port", "0")
     assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+
+
+def test_whoever_is_told_the_address_can_connect_at_once():
+    with listen(ServerSettings(port=0)) as listening:
+        # Refused, if only uvicorn began to listen, some milliseconds later.
+        socket.create_connection(listening.getsockname(), timeout=1).close()

@@ -101,4 +101,4 @@ def test_what_makes_no_sense_from_afar_says_so(shared):
         remote.at(1).admin.compact()
     with pytest.raises(AttributeError, match="no_such"):
         _ = remote.no_such
-    assert not hasattr(remote, "__no_such__")
+    assert not hasattr(remote, "engine")

@@ -17,7 +17,15 @@ from ticklake.core.provenance import Provenance
 from ticklake.core.records import Trade
 from ticklake.core.results import Receipt
 from ticklake.core.runs import RunState
-from ticklake.errors import BadInput, InvalidData, NotFound, TicklakeWarning, UnknownDataset, UnknownExchange
+from ticklake.errors import (
+    BadInput,
+    InvalidData,
+    NotFound,
+    ServerUnavailable,
+    TicklakeWarning,
+    UnknownDataset,
+    UnknownExchange,
+)
 from ticklake.interfaces.client import connect
 from ticklake.testing.rows import START, bars, trades
 
@@ -198,3 +206,18 @@ def test_who_interrupts_a_wait_cancels_the_job(lakes):
     with pytest.raises(KeyboardInterrupt):
         remote.jobs.wait(job.id, watch=stop)
     assert served.jobs.get(job.id).state is JobState.CANCELLED
+
+
+def test_a_lost_connection_cancels_nothing(lakes, monkeypatch):
+    remote, served, _ = lakes
+    remote.save(BARS, bars(0, 5))
+    job = remote.jobs.create("compact", BARS)
+
+    def lost(_job_id):
+        raise ServerUnavailable("gone")
+
+    monkeypatch.setattr(remote.jobs, "get", lost)
+    with pytest.raises(ServerUnavailable):
+        remote.jobs.wait(job.id)
+    assert served.jobs.get(job.id).state is JobState.QUEUED
+    served.jobs.cancel(job.id)

@@ -233,19 +233,29 @@ def check_public(lake: Lake, options: ServerSettings) -> None:
     ------
     BadInput
     """
-    if is_loopback(options.host) and not options.allowed_hosts and not options.proxies:
+    reason = _why_public(options)
+    if reason is None:
         return
     if options.require_token is False:
-        raise BadInput(
-            f"host={options.host!r} is reached from other machines, and require_token is false: leave it out"
-        )
+        raise BadInput(f"{reason}, and require_token is false: leave it out")
     now = lake.engine.now()
     if any(token.state(now) == "valid" for token in lake.tokens.list()):
         return
     raise BadInput(
-        f"host={options.host!r} is reached from other machines, and the lake has no valid token: make one with "
-        "'ticklake token create NAME --role read', then start again"
+        f"{reason}, and the lake has no valid token: make one with 'ticklake token create NAME --role read', then start again"
     )
+
+
+def _why_public(options: ServerSettings) -> str | None:
+    """Return why other machines reach the server; ``None`` if they do not."""
+    if not is_loopback(options.host):
+        return f"host={options.host!r} is reached from other machines"
+    # Something stands before a server on loopback that has a name, or a proxy.
+    for setting in ("allowed_hosts", "proxies"):
+        names = getattr(options, setting)
+        if names:
+            return f"server.{setting} names {names[0]!r}: other machines reach the server through it"
+    return None
 
 
 def _bearer(authorization: str) -> str:

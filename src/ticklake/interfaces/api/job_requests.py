@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ticklake.core.access import Role
 from ticklake.core.jobs import Job
+from ticklake.core.selection import is_unicode
 from ticklake.errors import BadInput, NotAllowed
 from ticklake.interfaces.api.server import Server, server_of
 from ticklake.jobs.operations import Operation
@@ -25,6 +27,24 @@ class Body(BaseModel):
     """A JSON body; a field that there is not is an error and not a typing mistake that nobody sees."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _storable(cls, body: Any) -> Any:
+        """Refuse what Python reads in JSON and nothing can store: halves of characters, and numbers that are none."""
+        # Not by recursion: a body may be as deep as Python's reader of JSON lets it be.
+        waiting = [body]
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, dict):
+                waiting += [*value, *value.values()]
+            elif isinstance(value, list):
+                waiting += value
+            elif isinstance(value, str) and not is_unicode(value):
+                raise ValueError(f"{value!r} is no text of Unicode: send whole characters")
+            elif isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{value} is no number that JSON has: leave it out, or send null")
+        return body
 
 
 class Priority(Body):

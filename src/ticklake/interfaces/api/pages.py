@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.responses import FileResponse, HTMLResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from ticklake.interfaces.api.access import anyone
@@ -57,6 +57,10 @@ _REDOC_POLICY = {
 
 def add_pages(app: FastAPI, document: str) -> None:
     """Add the pages to an application whose OpenAPI document is at this address."""
+
+    @app.get("/", include_in_schema=False, dependencies=[anyone()])
+    async def root() -> Response:
+        return RedirectResponse("/docs")
 
     @app.get("/docs", include_in_schema=False, dependencies=[anyone()])
     async def docs() -> Response:

@@ -102,7 +102,6 @@ def run_processes(
     """
     check_public(lake, options)
     with listen(options) as listening, TemporaryDirectory(prefix="ticklake-figures-") as folder:
-        listening.listen(_WAITING)
         processes = Processes(command, options.processes, listening)
         # The others end first, in the same time.
         ending = Ending(options.shutdown_seconds + _LATER, processes.stop, _giving_up(collection, processes.kill))
@@ -205,6 +204,8 @@ def listen(options: ServerSettings) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((options.host, options.port))
+        # Now, and not once uvicorn does: who is told the address may connect before that, and would be refused.
+        listening.listen(_WAITING)
     except OSError as error:
         listening.close()
         raise BadInput(

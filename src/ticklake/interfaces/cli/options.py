@@ -46,7 +46,9 @@ FEW = 20
 LakePath = Annotated[
     str | None,
     typer.Option(
-        "--lake", metavar="PATH", help="The lake's folder. [default: $TICKLAKE_LAKE, ticklake.toml or ./data]"
+        "--lake",
+        metavar="PATH",
+        help="The lake's folder, or the address of its server. [default: $TICKLAKE_LAKE, ticklake.toml or ./data]",
     ),
 ]
 EachFile = Annotated[

@@ -26,13 +26,13 @@ def server_url(url: str) -> str:
         raise BadInput(f"url={url!r} is no address: write it like http://127.0.0.1:8470")
     try:
         parts = urlsplit(url.strip())
-        # Read for its error: a port that is no number.
-        _ = parts.port
+        # Read for their errors: a port that is no number, and a name that no machine can have.
+        _ = parts.port, (parts.hostname or "").encode("idna")
     except ValueError:
         raise BadInput("url=... is no address: write it like http://127.0.0.1:8470") from None
     if parts.username is not None or parts.password is not None:
         raise BadInput(f"url={parts.scheme}://...@{parts.hostname} holds a password: pass token=... instead")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or " " in parts.hostname:
         raise BadInput(f"url={url!r} is no address of a server: write it like http://127.0.0.1:8470")
     if parts.query or parts.fragment:
         raise BadInput(f"url={parts.scheme}://{parts.netloc}/... has a part after ? or #: leave it out")

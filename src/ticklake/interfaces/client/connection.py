@@ -157,7 +157,9 @@ class Connection:
         try:
             yield
         except httpx.TimeoutException as error:
-            raise ServerUnavailable(f"{self.url} did not answer within {self.timeout:g} s: ask again") from error
+            raise ServerUnavailable(
+                f"{self.url} did not answer within {self.timeout:g} s: ask for less, or connect with a longer timeout"
+            ) from error
         except httpx.ConnectError as error:
             raise ServerUnavailable(
                 f"no server answers at {self.url} ({_reason(error)}): is 'ticklake serve' running there?"
@@ -215,6 +217,9 @@ def _blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 def _may_help(error: BaseException) -> bool:
     """Whether the same request may succeed soon."""
+    # The server may be at work on it still: asked again, it would do it twice.
+    if isinstance(error.__cause__, httpx.ReadTimeout):
+        return False
     return isinstance(error, _AGAIN) and _asked_wait(error) <= _PATIENCE
 
 

@@ -15,7 +15,7 @@ from ticklake.core.runs import LogLine, Run, RunState
 from ticklake.core.schedules import Schedule
 from ticklake.core.selection import parse_count
 from ticklake.core.streams import StreamStatus
-from ticklake.errors import BadInput, Cancelled, TicklakeError
+from ticklake.errors import BadInput, Cancelled, ServerUnavailable, TicklakeError
 from ticklake.interfaces.client.connection import Connection, json_of
 from ticklake.interfaces.client.wire import as_list, json_value, json_values, parameters
 from ticklake.interfaces.decoding import from_json
@@ -182,6 +182,9 @@ class RemoteJobs(_Namespace):
     def _cancelled_if_it_fails(self, job_id: int) -> Iterator[None]:
         try:
             yield
+        except ServerUnavailable:
+            # Only the connection is lost: the job goes on, and can be looked for again.
+            raise
         except BaseException:
             # Of the two errors, the first one says what happened.
             with suppress(TicklakeError):

@@ -16,7 +16,7 @@ from ticklake.interfaces.client.reads import RemoteReads
 if TYPE_CHECKING:
     from ticklake.core.verbs import ReadVerbs
 
-__all__ = ["LOCAL_ONLY", "RemoteView"]
+__all__ = ["LOCAL_ONLY", "NotServed", "RemoteView"]
 
 _WHERE_IT_IS = "it works on the files of the lake: use it where the lake is"
 LOCAL_ONLY = {
@@ -48,6 +48,10 @@ LOCAL_ONLY = {
 """What a lake at hand has and a remote one has not, and why."""
 
 
+class NotServed(Unsupported, AttributeError):
+    """What a remote lake has not. Also an error of attributes: so ``hasattr`` says no, and does not fail."""
+
+
 class RemoteView(RemoteReads, RemoteJoins, RemoteBooks, RemoteFrames, RemoteFacts):
     """The data of a remote lake, for reading: all of it as it is now, or as of one version."""
 
@@ -59,7 +63,7 @@ class RemoteView(RemoteReads, RemoteJoins, RemoteBooks, RemoteFrames, RemoteFact
     def __getattr__(self, name: str) -> Any:
         # Only names that are not there come here.
         if name in LOCAL_ONLY:
-            raise Unsupported(f"a remote lake has no {name}: {LOCAL_ONLY[name]}")
+            raise NotServed(f"a remote lake has no {name}: {LOCAL_ONLY[name]}")
         raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
 
 

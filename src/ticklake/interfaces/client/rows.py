@@ -15,8 +15,8 @@ import polars as pl
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import KINDS, Kind
 from ticklake.core.segment import unpack_blocks
-from ticklake.errors import BadInput, CatalogError, MissingSegment
-from ticklake.interfaces.client.connection import ARROW, Answer, Connection, json_of
+from ticklake.errors import BadInput, BadResponse, CatalogError, MissingSegment
+from ticklake.interfaces.client.connection import ARROW, JSON, Answer, Connection, json_of
 from ticklake.interfaces.client.wire import in_path, parameters
 
 __all__ = ["PARQUET", "ask_with_rows", "frame_of", "load_parts", "load_rows", "pieces_of"]
@@ -32,8 +32,19 @@ _Part = Mapping[str, Any]
 
 
 def frame_of(answer: Answer) -> pl.DataFrame:
-    """Return the rows of an answer in Arrow."""
-    return pl.read_ipc_stream(io.BytesIO(answer.content))
+    """Return the rows of an answer in Arrow.
+
+    Raises
+    ------
+    BadResponse
+        If it is none.
+    """
+    try:
+        return pl.read_ipc_stream(io.BytesIO(answer.content))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise BadResponse(
+            f"{answer.url.host} sent no rows in Arrow: is it a server of a lake, of this version?"
+        ) from error
 
 
 def ask_with_rows(connection: Connection, path: str, data: Any, asked: Mapping[str, str]) -> pl.DataFrame:
@@ -128,7 +139,12 @@ def load_parts(
 def _load_planned(
     connection: Connection, dataset: Dataset, arguments: Mapping[str, Any], columns: Sequence[str] | None
 ) -> pl.DataFrame:
-    plan = json_of(connection.get(f"/datasets/{in_path(dataset)}/segments", parameters(arguments)))
+    asked = parameters({**arguments, "columns": columns})
+    answer = connection.get(f"/datasets/{in_path(dataset)}/segments", asked, f"{JSON}, {ARROW}")
+    if answer.headers.get("content-type", "").startswith(ARROW):
+        # A few rows come at once, and spare a request.
+        return frame_of(answer)
+    plan = json_of(answer)
     known = Dataset.parse(plan["dataset"])
     version, parts = plan["version"], plan["parts"]
     if not any(part["segment"] for part in parts):

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from ticklake.core.access import Role
 from ticklake.core.gaps import GapReason, GapReport
-from ticklake.core.time import DAY, parse_time
+from ticklake.core.time import DAY
 from ticklake.errors import BadInput
 from ticklake.interfaces.api.access import allow
 from ticklake.interfaces.api.answers import answer, answer_with
@@ -19,7 +19,7 @@ from ticklake.interfaces.api.openapi import answers_rows, answers_value
 from ticklake.interfaces.api.reading import End, Name, OfVersion, Start, as_time
 from ticklake.interfaces.api.rows import Written, shape_of
 from ticklake.interfaces.schema import to_json
-from ticklake.lake.arguments import known_dataset
+from ticklake.lake.arguments import known_dataset, span_of_interest
 from ticklake.lake.view import View
 
 __all__ = ["router"]
@@ -48,9 +48,9 @@ async def condition(
 
     With how many rows are missing, for which reasons, and in which version and when the day changed last.
     """
-    _refuse_too_long(start, end)
 
     def make(view: View) -> Made:
+        _refuse_too_long(view, name, start, end)
         return Made(view.condition(name, as_time(start), as_time(end), quick=quick))
 
     return await answer_made(request, at, make, written.shape)
@@ -139,9 +139,9 @@ async def quality(
     days: Annotated[bool, Query(description="Also the same of each UTC day, as `days`.")] = False,
 ) -> Response:
     """Return how complete and how sound a dataset is, with a score from 0 to 100."""
-    _refuse_too_long(start, end)
 
     def make(view: View) -> Any:
+        _refuse_too_long(view, name, start, end)
         found = view.quality(name, as_time(start), as_time(end))
         if not days:
             return found
@@ -164,9 +164,9 @@ async def quality_trend(
     end: End = None,
 ) -> Response:
     """Return the figures of quality as a row for each UTC day."""
-    _refuse_too_long(start, end)
 
     def make(view: View) -> Made:
+        _refuse_too_long(view, name, start, end)
         return Made(view.quality_trend(name, as_time(start), as_time(end)))
 
     return await answer_made(request, at, make, written.shape)
@@ -186,11 +186,9 @@ async def continuity(
     )
 
 
-def _refuse_too_long(start: str | None, end: str | None) -> None:
+def _refuse_too_long(view: View, name: str, start: str | None, end: str | None) -> None:
     """Refuse days that no market had: each of them would be looked at."""
-    first, last = as_time(start), as_time(end)
-    if first is None or last is None:
-        return
-    days = (parse_time(last) - parse_time(first)) // DAY
-    if days > _MOST_DAYS:
-        raise BadInput(f"{start} .. {end} are {days:,} days: ask for at most {_MOST_DAYS:,}")
+    dataset = known_dataset(view.engine, name)
+    span = span_of_interest(view.engine, dataset, as_time(start), as_time(end))
+    if span is not None and span.length > _MOST_DAYS * DAY:
+        raise BadInput(f"{span} has {span.length // DAY:,} days: ask for at most {_MOST_DAYS:,}")

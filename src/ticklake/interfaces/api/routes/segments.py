@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from io import SEEK_END, BytesIO
 from typing import IO, Annotated, Any
 
@@ -15,14 +16,18 @@ from ticklake.catalog.pinned import PinnedCatalog
 from ticklake.core.access import Role
 from ticklake.core.dataset import Dataset
 from ticklake.core.display import moment
+from ticklake.core.selection import parse_columns
 from ticklake.core.span import Span
+from ticklake.engine.read import most_rows, read_rows
+from ticklake.engine.store import retried
 from ticklake.engine.whole_files import ReadPart, parts_of
 from ticklake.errors import MissingSegment
 from ticklake.interfaces.api.access import allow
 from ticklake.interfaces.api.answers import json_response
+from ticklake.interfaces.api.formats import Format, Shape, encoded
 from ticklake.interfaces.api.openapi import answers_object
 from ticklake.interfaces.api.problems import problem
-from ticklake.interfaces.api.reading import End, Name, OfVersion, Pinned, Start, as_time
+from ticklake.interfaces.api.reading import Columns, End, Name, OfVersion, Pinned, Start, as_time, names_in
 from ticklake.interfaces.api.server import Server, server_of
 from ticklake.lake import Lake
 from ticklake.lake.arguments import known_dataset
@@ -38,8 +43,12 @@ _PLAN = {
     "parts": [{"start": "2024-01-01T00:00:00Z", "end": "2024-01-02T00:00:00Z", "segment": None}],
 }
 _PARQUET = "application/vnd.apache.parquet"
+_FEW = 1 << 18
+"""Up to so many rows are read at once."""
 _PIECE = 256 * 1024
 """Bytes that are held at a time, however large the file is."""
+_PARTS = answers_object(_PLAN)
+_PARTS[200]["content"][Format.ARROW.media_type] = {"schema": {"type": "string", "format": "binary"}}
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _BYTES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The bytes of the file.", "content": {_PARQUET: {}}},
@@ -48,22 +57,41 @@ _BYTES: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/datasets/{name:path}/segments", summary="Stored files of a read", responses=answers_object(_PLAN))
-async def list_parts(request: Request, name: Name, at: OfVersion, start: Start = None, end: End = None) -> Response:
+@router.get("/datasets/{name:path}/segments", summary="Stored files of a read", responses=_PARTS)
+async def list_parts(
+    request: Request, name: Name, at: OfVersion, start: Start = None, end: End = None, columns: Columns = None
+) -> Response:
     """Say how the rows of a span can be fetched: whole stored files, and spans whose rows are to be asked for.
 
     The parts are in order of time and do not overlap. A part with a `segment` is a Parquet file, which `/segments/{id}` returns
     and which has more columns than `rows` shows; a part without one is asked for as `rows` of its `start` and `end`. Ask for
-    all of them with the `version` of this answer.
+    all of them with the `version` of this answer. If they are few and no file is whole, a client that accepts Arrow gets the rows at
+    once, those `columns` of them.
     """
-    return json_response(await server_of(request).read(_plan, at, name, start, end))
+    takes_rows = Format.ARROW.media_type in request.headers.get("accept", "")
+    wanted = partial(_rows_or_plan, at, name, start, end, names_in(columns), takes_rows=takes_rows)
+    return await server_of(request).read(wanted)
 
 
-def _plan(pinned: Pinned, name: str, start: str | None, end: str | None) -> dict[str, Any]:
-    view, span = pinned.view(), Span.parse(as_time(start), as_time(end))
-    dataset = known_dataset(view.engine, Dataset.parse(name))
-    parts = parts_of(view.engine.store.view(dataset, span, data=False))
-    return {"version": view.version, "dataset": str(dataset), "parts": list(map(_part, parts))}
+def _rows_or_plan(
+    pinned: Pinned, name: str, start: str | None, end: str | None, columns: Sequence[str] | None, *, takes_rows: bool
+) -> Response:
+    # The newest version needs no pinning: what is read below is of the version of its view.
+    engine = pinned.live().engine
+    dataset, span = known_dataset(engine, Dataset.parse(name)), Span.parse(as_time(start), as_time(end))
+    names = parse_columns(dataset.spec, columns) or dataset.spec.names
+
+    def answer() -> Response:
+        stored = engine.store.view(dataset, span, data=takes_rows)
+        parts = parts_of(stored)
+        if takes_rows and most_rows(stored) <= _FEW and not any(part.segment for part in parts):
+            rows = read_rows(engine.store, stored, names)
+            body = b"".join(encoded(rows.clear(), [rows], Shape(Format.ARROW)))
+            return Response(body, 200, {"Ticklake-Version": str(stored.version)}, Format.ARROW.media_type)
+        return json_response({"version": stored.version, "dataset": str(dataset), "parts": list(map(_part, parts))})
+
+    # Again, if files are moved while they are read.
+    return retried(answer)
 
 
 def _part(part: ReadPart) -> dict[str, Any]:
