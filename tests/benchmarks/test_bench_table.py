@@ -139,6 +139,9 @@ def test_most_workloads_have_a_target_and_each_its_own_name():
         "live-commit-p99",
         "live-native",
         "live-ccxt",
+        "http-p50",
+        "remote",
+        "remote-arrow",
     ]
     assert [workload.name for workload in table if "|" in workload.title] == []
     assert [workload.name for workload in workloads(QUICK)] == [workload.name for workload in table]

@@ -10,13 +10,17 @@ from damage_lakes import BARS, ETH, FOREIGN, at, flip, lake_in, refused
 
 from ticklake.app import CATALOG_FILE, rebuild_lake
 from ticklake.catalog.alerts import AlertRecords
+from ticklake.catalog.audit_log import AuditLog
 from ticklake.catalog.checksums import TABLES
 from ticklake.catalog.feature_sets import FeatureSetTable
 from ticklake.catalog.gap_notes import GapNotes
 from ticklake.catalog.instruments import Instruments
 from ticklake.catalog.jobs import JobQueue
 from ticklake.catalog.rules import RuleTable
+from ticklake.catalog.tokens import SessionTable, TokenTable
+from ticklake.core.access import Role
 from ticklake.core.alerts import Alert, AlertRule
+from ticklake.core.audit_log import AuditEntry
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.instrument import Instrument, Rename
 from ticklake.core.jobs import NewJob
@@ -61,6 +65,9 @@ def fill(root):
         RuleTable(database, lambda: 5).add("hours", {"from": [str(BARS)]}, "hash")
         FeatureSetTable(database, lambda: 5).add("momentum", "v1", {"columns": ["ret"]}, "hash")
         AlertRecords(database).restore([Alert(AlertRule.GAPS, str(BARS), "text", 1, None, is_told=False)])
+        token = TokenTable(database, lambda: 5).add("desk", Role.READ, "digest", None)
+        SessionTable(database, lambda: 5).add("digest", token.id, 9)
+        AuditLog(database).add([AuditEntry(5, "desk", "read", "127.0.0.1", "POST", "/api/v1/sql", 200, "")])
     empty_log(root)
 
 
@@ -87,6 +94,8 @@ def answers(root):
         told.append(lake.at(2).load(BARS).rows())
         told += [lake.at(3).coverage(BARS), lake.engine.catalog.oldest_version(), lake.runs.kept_up()]
         told += [lake.jobs.list(), lake.schedules.list(), AlertRecords(markets.database).all()]
+        told += [lake.tokens.list(), AuditLog(markets.database).newest(9)]
+        told.append(SessionTable(markets.database, lambda: 5).token_of("digest"))
         return repr(told)
 
 
@@ -142,6 +151,9 @@ def test_answers_stay_true_or_it_is_said(root, count):
         "jobs": "priority = priority + 1",
         "schedules": "every = every * 2",
         "alerts": "text = text || '!'",
+        "tokens": "role = 'admin'",
+        "sessions": "token_id = token_id + 1",
+        "audit_log": "caller = caller || '!'",
         "meta": "value = '1' where key = 'coverage_since'",
     }.items(),
 )

@@ -14,7 +14,7 @@ from sql_lakes import BTC, ETH, filled
 
 from ticklake.app import memory_lake
 from ticklake.core.sql import SqlLimits
-from ticklake.errors import BadInput, Cancelled, InvalidQuery, QueryTooLarge, TicklakeError
+from ticklake.errors import BadInput, Cancelled, InvalidQuery, QueryTooLarge, StorageError, TicklakeError
 from ticklake.query import sql_sandbox
 from ticklake.query.sql_sandbox import Sandbox, run_sandboxed
 
@@ -317,6 +317,41 @@ def test_a_process_that_was_killed_is_an_error_and_the_next_query_has_another(la
         process.kill()
         process.wait()
         assert sandbox.query(lake.engine, "select 1").run().fetchone() == (1,)
+
+
+NOISY = """
+import os
+from ticklake.query import sql_child
+readable = sql_child.readable
+def noisy(answer):
+    print('{"rows": true}', flush=True)
+    os.write(1, b"18 seconds remaining")
+    return readable(answer)
+sql_child.readable = noisy
+sql_child.main()
+"""
+
+
+def test_what_a_library_prints_is_no_part_of_an_answer(lake, monkeypatch):
+    monkeypatch.setattr(sql_sandbox, "_PROGRAM", sql_sandbox._PROGRAM.replace("main()\n", "") + NOISY)
+    assert run_sandboxed(lake.engine, "select count(*) from trades", limits=FEW).fetchone() == (800,)
+
+
+def test_a_query_shows_no_progress_however_long_it_takes(lake, sandbox):
+    assert sandbox.query(lake.engine, "select current_setting('enable_progress_bar')").run().fetchone() == (False,)
+
+
+@pytest.mark.trials
+def test_a_query_of_some_seconds_is_answered(lake):
+    query = "select count(*) from range(1200000000) t(x) where hash(x) <> 1"
+    limits = SqlLimits(memory=FEW.memory, seconds=30)
+    assert run_sandboxed(lake.engine, query, limits=limits).fetchone() == (1_200_000_000,)
+
+
+def test_a_process_that_says_what_is_no_answer_is_not_called_one_without_memory(lake, monkeypatch):
+    monkeypatch.setattr(sql_sandbox, "_PROGRAM", "import time; print('12345678', flush=True); time.sleep(9)")
+    with pytest.raises(StorageError, match="no answer"):
+        run_sandboxed(lake.engine, "select 1", limits=FEW)
 
 
 def test_no_process_and_no_pipe_is_left(lake):

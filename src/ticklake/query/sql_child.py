@@ -6,6 +6,7 @@ and the names of the datasets, says which rows it needs, gets them, answers, and
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
@@ -46,7 +47,7 @@ class Refused(Exception):
 
 def main() -> None:
     """Answer one query, which comes on standard input."""
-    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    source, sink = sys.stdin.buffer, _messages()
     connection = _warm_connection()
     confine()
     try:
@@ -66,9 +67,18 @@ def main() -> None:
         write_message(sink, {"error": type(error).__name__, "message": str(error)})
 
 
+def _messages() -> IO[bytes]:
+    """Return the pipe for messages, which nothing else can write: what a library prints goes where errors go."""
+    sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return sink
+
+
 def _warm_connection() -> Any:
     """Connect, and do once what every query does: it imports modules and starts threads, which is not possible later."""
     connection = duckdb.connect(":memory:", config=_SETTINGS)
+    # It is shown where a program has no file, as this one.
+    connection.execute("SET enable_progress_bar = false")
     connection.register("warm", small_table())
     answer = connection.sql("SELECT b, sum(a) AS s FROM warm WHERE a > $a GROUP BY b ORDER BY b", params={"a": 0})
     for _ in _reader_of(answer):

@@ -217,6 +217,8 @@ class SandboxedQuery:
         seconds = f"{self._limits.seconds:g}"
         with suppress(subprocess.TimeoutExpired):
             process.wait(1.0)
+        if process.returncode is None and not self._why_ended:
+            return StorageError("the process of the query said what is no answer: the query is ended, try it again")
         is_out_of_time = process.returncode in (-signal.SIGXCPU,) or self._why_ended == "deadline"
         if is_out_of_time:
             return QueryTooLarge(

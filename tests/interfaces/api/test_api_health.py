@@ -37,6 +37,35 @@ def test_anybody_learns_that_the_server_answers_and_nothing_else(lake, serve):
     assert at_root(client, "/health/ready").json() == {"status": "ready"}
 
 
+def test_who_asks_for_health_may_send_a_token_that_is_none(lake, serve):
+    client = serve(lake)
+    client.headers["Authorization"] = "Bearer tl_nobody"
+    assert at_root(client, "/health").status_code == 200
+    assert at_root(client, "/health/ready").status_code == 200
+    assert client.get("/datasets").status_code == 401
+
+
+@pytest.mark.parametrize("path", ["health", "health/ready", f"api/v1/datasets/{BTC}/rows", "api/v1/datasets", "docs"])
+def test_head_gives_the_headers_of_get_and_no_body(lake, serve, path):
+    client = serve(lake)
+    address = str(client.base_url).removesuffix("/api/v1/") + "/" + path
+    got, head = client.get(address), client.head(address)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+    assert head.headers.get("content-length") == got.headers.get("content-length")
+    # The connection goes on: nothing of a body was sent.
+    assert client.get(address).content == got.content
+
+
+def test_head_is_for_what_get_is_for(lake, serve):
+    client = serve(lake)
+    assert client.head("/sql").status_code == 405
+    assert client.head("/events").status_code == 405
+    assert client.head("/nothing").status_code == 404
+    labels = values(at_root(client, "/metrics").text)
+    assert labels['ticklake_http_requests_total{method="HEAD",route="/api/v1/sql",status="405"}'] == "1.0"
+
+
 def test_a_server_whose_lake_cannot_be_read_is_not_ready(lake, serve):
     client = serve(lake)
     (lake.root / "catalog.db").rename(lake.root / "catalog.db.away")

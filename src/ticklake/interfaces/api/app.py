@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from ticklake.app import tool
 from ticklake.config import ServerSettings, SqlSettings
 from ticklake.interfaces.api.gate import Gate
+from ticklake.interfaces.api.heads import AnswersHead
 from ticklake.interfaces.api.observe import Observed
 from ticklake.interfaces.api.openapi import document, operation_id
 from ticklake.interfaces.api.pages import add_pages
@@ -114,7 +115,8 @@ class _Guarded(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         """Put the gate around all else, and around it what logs requests."""
         server: Server = self.state.server
-        gate: ASGIApp = Gate(super().build_middleware_stack(), server.options, server.callers, server.audit)
+        answers = AnswersHead(super().build_middleware_stack())
+        gate: ASGIApp = Gate(answers, server.options, server.callers, server.audit)
         gate = Observed(gate, server.metrics.http, server.options, PREFIX)
         if not server.options.allowed_origins:
             return gate
