@@ -261,6 +261,23 @@ def test_what_would_need_too_many_rows_in_memory_is_refused_before_one_is_read(s
     assert (short.status_code, short.json()["rows"]) == (200, 10)
 
 
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        (f"/datasets/{TRADES}/rows?limit=1&colums=ts", "no parameter 'colums' (did you mean 'columns'?)"),
+        (f"/datasets/{TRADES}/rows?from=2024-01-01", "no parameter 'from'"),
+        ("/datasets?strat=1", "no parameter 'strat'"),
+        (f"/datasets/{TRADES}/rows?limit=1&limit=2", "'limit' is there twice"),
+        ("/events?nothing", "no parameter 'nothing'"),
+        ("/frames?tolerance=1", "this address has"),
+    ],
+)
+def test_a_parameter_that_an_address_does_not_have_is_refused(served, address, words):
+    answer = served[1].post(address, json={}) if address.startswith("/frames") else served[1].get(address)
+    assert (answer.status_code, answer.json()["title"]) == (400, "BadInput")
+    assert words in answer.json()["detail"]
+
+
 def test_a_list_is_one_cell_of_csv(served):
     _, client = served
     answer = client.get("/features", params={"format": "csv"})

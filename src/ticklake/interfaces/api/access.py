@@ -12,6 +12,7 @@ from starlette.status import WS_1008_POLICY_VIOLATION
 
 from ticklake.core.access import Caller, Role
 from ticklake.errors import NotAllowed, NotSignedIn, TicklakeError
+from ticklake.interfaces.api.parameters import check_parameters
 
 __all__ = ["SIGN_IN_FIRST", "Allowed", "allow", "anyone", "role_of"]
 
@@ -58,6 +59,8 @@ class Allowed:
             connection.state.needed = self.role
         try:
             self._check(caller)
+            # Here, as every route declares who may call it, and nobody else is told what parameters it has.
+            check_parameters(connection)
         except TicklakeError as error:
             if connection.scope["type"] == "websocket":
                 raise WebSocketException(WS_1008_POLICY_VIOLATION, str(error)) from error

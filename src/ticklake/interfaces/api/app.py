@@ -17,6 +17,7 @@ from ticklake.interfaces.api.heads import AnswersHead
 from ticklake.interfaces.api.observe import Observed
 from ticklake.interfaces.api.openapi import document, operation_id
 from ticklake.interfaces.api.pages import add_pages
+from ticklake.interfaces.api.parameters import add_parameters
 from ticklake.interfaces.api.problems import add_problems
 from ticklake.interfaces.api.routes import (
     books,
@@ -106,6 +107,7 @@ def make_app(lake: Lake, options: ServerSettings | None = None, sql: SqlSettings
         app.include_router(router)
     app.openapi = partial(document, app)  # type: ignore[method-assign]
     add_pages(app, str(app.openapi_url))
+    add_parameters(app)
     return app
 
 
