@@ -34,6 +34,9 @@ ARGUMENTS = {
     "symbols": ["binance"],
     "delete": [BARS, "--yes"],
     "create": ["backfill", "binance", "BTC/USDT"],
+    "token create": ["reader", "--role", "read"],
+    "estimate": [BARS],
+    "sql": ["select 1"],
     "derive add": ["hours", "--from", "x:trades:*"],
     "add": ["a", "backfill", "binance", "BTC/USDT", "--every", "1h"],
     "start": ["1"],
@@ -84,6 +87,8 @@ def options():
             if path == ("schedule", "add") and name == "--cron":
                 continue
             words = [*_of(path, ARGUMENTS), *_of(path, needed)]
+            if (path, name) == (("sql",), "--file"):
+                words = []
             # Given twice, an option is refused for that reason.
             for spelling in set(option.opts).intersection(words):
                 place = words.index(spelling)

@@ -77,6 +77,8 @@ def _text(query: str | None, file: Path | None) -> str:
         return sys.stdin.read()
     try:
         return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"--file {file} cannot be read ({error.strerror}): name the file of the query") from error
     except UnicodeDecodeError:
         raise BadInput(f"{file} is no text: write the query in UTF-8") from None
 

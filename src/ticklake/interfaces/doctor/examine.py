@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ticklake.app import CATALOG_FILE, folder_of, open_lake
@@ -25,20 +25,28 @@ def examine(path: str | None, exchange_url: str | None, *, offline: bool) -> Ite
         The lake; that of the settings by default.
     offline
         Whether no exchange is asked.
+
+    Raises
+    ------
+    BadInput
+        If *exchange_url* is no address.
     """
     yield from machine.versions()
-    yield from _settings()
+    problems = setting_problems()
+    yield from _settings(problems)
     try:
         settings = load_settings(exchange_url=exchange_url)
     except BadInput:
+        # Without problems of the settings it is the option that cannot be meant.
+        if not problems:
+            raise
         return
     yield from machine.extras(settings)
     yield from _place(settings, path)
     yield from _lake(settings, path, offline=offline)
 
 
-def _settings() -> Iterator[Finding]:
-    problems = setting_problems()
+def _settings(problems: Sequence[str]) -> Iterator[Finding]:
     for problem in problems:
         yield wrong(
             "settings", problem, f"change it in {CONFIG_FILE} or in the environment: 'ticklake config' shows what holds"
