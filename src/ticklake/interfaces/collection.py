@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
+
+from ticklake.jobs.persistence import CANNOT_PASS, Persistent
 
 if TYPE_CHECKING:
     from ticklake.core.jobs import Job
+    from ticklake.errors import TicklakeError
     from ticklake.lake import Lake
 
 __all__ = ["Collection"]
@@ -23,7 +27,7 @@ class Collection:
     report
         Called with every job when it begins and when it has ended.
     say
-        Called with a text for each failure of a schedule.
+        Called with a text for each failure of a schedule, or of a loop, which then begins again.
     workers
         How many jobs are done at the same time, beside streams.
     """
@@ -40,6 +44,12 @@ class Collection:
         self._scheduler.stopping = self._streams.stopping = self.stopping
         for worker in self._workers:
             worker.stopping, worker.lane = self.stopping, "others"
+        self._loops = [Persistent("worker", worker.run, self.stopping, say) for worker in self._workers]
+        self._loops += [
+            Persistent("streams", self._streams.run, self.stopping, say),
+            Persistent("scheduler", partial(self._scheduler.run, self._streams.idle), self.stopping, say),
+        ]
+        self._failure: TicklakeError | None = None
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
@@ -53,27 +63,39 @@ class Collection:
             worker.abandon()
 
     def run(self) -> int:
-        """Collect until stopped, the first worker in this thread; return how many jobs were taken.
+        """Collect until stopped, the first worker in this thread; return how many jobs that one has taken.
 
         Raises
         ------
         TicklakeError
             If the lake cannot be worked on.
         """
-        threads = [
-            threading.Thread(target=self._scheduler.run, args=(self._streams.idle,), name="ticklake-scheduler"),
-            threading.Thread(target=self._streams.run, name="ticklake-streams"),
-        ]
-        threads += [threading.Thread(target=worker.run, name="ticklake-worker") for worker in self._workers[1:]]
+        first, *others = self._loops
+        threads = [threading.Thread(target=self._keep, args=(loop,), name=f"ticklake-{loop.name}") for loop in others]
         for thread in threads:
             thread.start()
         try:
-            return self._workers[0].run()
+            first.run()
         finally:
             # Also after an error of the worker: the process cannot end while the threads run.
             self.stop()
             for thread in threads:
                 thread.join()
+        if self._failure is not None:
+            raise self._failure
+        return self._workers[0].taken
+
+    def problems(self) -> list[str]:
+        """Return what keeps it from collecting now."""
+        return [loop.problem for loop in self._loops if loop.problem is not None]
+
+    def _keep(self, loop: Persistent) -> None:
+        """Run one loop in its thread; an error that cannot pass ends all."""
+        try:
+            loop.run()
+        except CANNOT_PASS as error:
+            self._failure = error
+            self.stop()
 
     def start(self, on_end: Callable[[], object]) -> None:
         """Begin to collect in a thread; *on_end* is called in it once that has ended, also if nobody stopped it."""
