@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,32 @@ def test_folders_are_hidden_in_all_texts():
 def test_a_lake_in_the_working_folder_changes_no_text(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert HiddenPaths({Path(): "the lake"}).text("a. b/c") == "a. b/c"
+
+
+def test_a_folder_that_is_named_from_the_working_folder_is_hidden_where_one_of_its_files_follows():
+    paths = HiddenPaths({Path("lake"): "the lake", Path("../out"): "the exports"}, ("catalog.db", "trades"))
+    assert paths.text("lake/catalog.db: the row 1; lake/catalog.db-wal") == "catalog.db: the row 1; catalog.db-wal"
+    assert paths.text("see lake/trades/x.parquet, ../out/trades") == "see trades/x.parquet, trades"
+    for text in (
+        "the lake",
+        "lake/warehouse",
+        "tick-lake/catalog.db",
+        "my/lake/trades",
+        "ticklake_names",
+        "lake/tradesman",
+    ):
+        assert paths.text(text) == text
+
+
+def test_damage_of_a_lake_in_a_folder_below_the_working_one_names_no_folder(monkeypatch, tmp_path, serve):
+    monkeypatch.chdir(tmp_path)
+    with open_lake("lakeC") as lake:
+        job = lake.jobs.create("compact")
+        with closing(sqlite3.connect("lakeC/catalog.db")) as connection, connection:
+            connection.execute("UPDATE jobs SET expires_at = 1")
+        answer = serve(lake).get(f"/jobs/{job.id}")
+        assert answer.status_code == 500
+        assert answer.json()["detail"].startswith("catalog.db: the row 1 of jobs")
 
 
 def test_outcomes_and_logs_of_work_name_no_folder(tmp_path, serve):

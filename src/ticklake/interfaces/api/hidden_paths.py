@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,10 +19,18 @@ class HiddenPaths:
     ----------
     folders
         A word for each folder; what lies below is named without the folder.
+    names
+        Of files and folders in them. A folder that is named from the working folder, like ``lake``, may be any word of a text:
+        it is taken out where one of these follows.
     """
 
-    def __init__(self, folders: Mapping[Path, str]) -> None:
+    def __init__(self, folders: Mapping[Path, str], names: Collection[str] = ()) -> None:
         self._words: dict[str, str] = {}
+        relative = [re.escape(str(folder)) for folder in folders if not folder.is_absolute() and folder != Path()]
+        self._relative: re.Pattern[str] | None = None
+        if relative and names:
+            below = "|".join(map(re.escape, names))
+            self._relative = re.compile(rf"(?<![\w./~-])(?:{'|'.join(relative)})/(?=(?:{below})\b)")
         for folder, word in folders.items():
             for path in (str(folder.expanduser().resolve()), str(folder)):
                 # A lake in "." would take every full stop for itself.
@@ -34,6 +43,8 @@ class HiddenPaths:
             # Most texts name none, and a look is cheaper than two copies.
             if path in text:
                 text = text.replace(f"{path}/", "").replace(path, word)
+        if self._relative is not None:
+            text = self._relative.sub("", text)
         return text
 
     def of(self, value: T) -> T:

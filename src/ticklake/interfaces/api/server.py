@@ -11,8 +11,10 @@ import anyio
 from anyio import CapacityLimiter
 from starlette.requests import HTTPConnection
 
+from ticklake.app import CATALOG_FILE
 from ticklake.catalog.audit_log import AuditLog
 from ticklake.config import ServerSettings, SqlSettings
+from ticklake.engine.store import LIVE_FOLDERS, RETIRED
 from ticklake.interfaces.api.answer_cache import AnswerCache
 from ticklake.interfaces.api.audit_writer import AuditWriter
 from ticklake.interfaces.api.background import Background
@@ -42,7 +44,7 @@ class Server:
         # Made before there are threads, which would make two of each.
         _ = lake.jobs, lake.streams
         self.options = options
-        self.hidden = HiddenPaths(_folders(lake, options))
+        self.hidden = HiddenPaths(_folders(lake, options), (CATALOG_FILE, RETIRED, *LIVE_FOLDERS))
         self.metrics = ServerMetrics(lake)
         self.is_ending = False
         """Whether it was told to end: it answers what was asked, and is not to be asked more."""
