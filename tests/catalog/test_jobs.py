@@ -12,7 +12,7 @@ from ticklake.catalog.database import Database
 from ticklake.catalog.jobs import JobQueue
 from ticklake.catalog.runs import Runs
 from ticklake.core.jobs import JobState, NewJob
-from ticklake.core.time import SECOND
+from ticklake.core.time import MINUTE, SECOND
 from ticklake.errors import BadInput, LeaseHeld, LeaseLost
 
 LEASE = 60 * SECOND
@@ -159,6 +159,41 @@ def test_a_job_that_kills_its_workers_is_given_up(queue, clock):
         queue.recover()
     assert queue.claim("me") is None
     assert (queue.get(number).state, queue.get(number).outcome) == (JobState.FAILED, "its worker me died")
+
+
+def test_a_job_of_streams_outlives_any_number_of_workers(queue, clock):
+    (number,) = add(queue, NewJob("stream", "x", parameters={"streams": []}, max_attempts=3))
+    for _ in range(8):
+        assert queue.claim("me").attempts == 1
+        clock.now += LEASE
+        queue.recover()
+    assert queue.get(number).state is JobState.QUEUED
+    job = queue.claim("me")
+    assert (queue.attempts_in_a_row(job), queue.retry(job, "no network", 0).attempts) == (1, 1)
+
+
+def test_a_job_of_streams_that_ran_for_long_begins_its_count_anew(queue, clock):
+    add(queue, NewJob("stream", "x", max_attempts=3))
+    for attempt in (1, 2):
+        job = queue.claim("me")
+        assert queue.retry(job, "no network", 0).attempts == attempt
+    job = queue.claim("me")
+    assert queue.attempts_in_a_row(job) == 3
+    clock.now += 10 * MINUTE
+    assert queue.attempts_in_a_row(job) == 1
+    assert queue.retry(job, "no network", 0).attempts == 1
+
+
+def test_streams_that_failed_are_known_until_they_are_made_again(queue):
+    wanted = [NewJob("stream", name, parameters={"streams": [name]}) for name in ("a", "b")]
+    add(queue, *wanted)
+    for job in (queue.claim("me"), queue.claim("me")):
+        queue.finish(job, JobState.FAILED, "no such market")
+    assert [job.subject for job in queue.failed_streams()] == ["b", "a"]
+    queue.add(wanted[1:])
+    assert [job.subject for job in queue.failed_streams()] == ["a"]
+    queue.cleanup_completed(0)
+    assert queue.failed_streams() == []
 
 
 def test_a_failed_try_is_repeated_when_its_wait_is_over(queue, clock):

@@ -17,7 +17,7 @@ READING = {
     "load", "scan", "ohlcv", "trades", "funding", "resample", "book", "datasets", "inventory", "last_timestamp",
     "missing_intervals", "gaps", "gap_report", "coverage", "provenance", "provenance_by_file", "quarantine", "revisions", "quality",
     "quality_trend", "continuity", "export", "frame", "frames", "features", "asof", "panel", "markout", "iterate", "candles", "books",
-    "book_stats", "imbalances",
+    "book_stats", "imbalances", "sql", "condition", "estimate",
 }  # fmt: skip
 """What can be asked of any version."""
 ANSWERS = {
@@ -41,6 +41,8 @@ ANSWERS = {
     "quality": lambda view: _but_age(view.quality(BARS)),
     "quality_trend": lambda view: view.quality_trend(BARS),
     "continuity": lambda view: view.continuity(BARS),
+    "estimate": lambda view: view.estimate(BARS),
+    "sql": lambda view: view.sql("select symbol, timeframe, count(*), max(high) from ohlcv group by all order by all").fetchall(),
     "frame": lambda view: view.frame("x", "BTC/USDT", at(95), window="100m").digest(),
 }
 

@@ -11,7 +11,7 @@ from ticklake.catalog import schema
 from ticklake.catalog.checksums import intact
 from ticklake.catalog.parameters import bind_new, new_values
 from ticklake.catalog.upsert import insert_or_update
-from ticklake.core.jobs import Job, JobState
+from ticklake.core.jobs import STREAM, Job, JobState
 from ticklake.errors import LeaseLost
 
 __all__ = [
@@ -31,8 +31,6 @@ __all__ = [
 ]
 
 _JOBS, _LEASES = schema.jobs, schema.leases
-STREAM = "stream"
-"""The operation that goes on until it is cancelled, for any number of streams."""
 Lane = Literal["all", "streams", "others"]
 """Which jobs a worker takes: a job of streams would keep it from all others."""
 IS_QUEUED, IS_RUNNING = text("jobs.state = 'queued'"), text("jobs.state = 'running'")
@@ -98,7 +96,9 @@ _HELD = and_(_LEASES.c.job_id == bindparam("own_id"), _LEASES.c.fence == bindpar
 _IS_SILENT = and_(IS_RUNNING, _JOBS.c.expires_at <= bindparam("now"))
 ANY_SILENT = select(_JOBS.c.id).where(_IS_SILENT).limit(1)
 """One job whose worker sends no heartbeats any more."""
-_USED_UP = _JOBS.c.attempts >= _JOBS.c.max_attempts
+_IS_STREAM = _JOBS.c.operation == STREAM
+# A job of streams outlives many processes: each would count, as none of its attempts ever ends by itself.
+_USED_UP = and_(_JOBS.c.attempts >= _JOBS.c.max_attempts, ~_IS_STREAM)
 RECOVER = (
     update(_JOBS)
     .where(_IS_SILENT)
@@ -109,11 +109,12 @@ RECOVER = (
             else_=literal(JobState.QUEUED.value),
         ),
         finished_at=case((or_(_JOBS.c.cancelling, _USED_UP), bindparam("now"))),
+        attempts=_JOBS.c.attempts - case((_IS_STREAM, 1), else_=0),
         outcome=literal("its worker ") + _JOBS.c.owner + literal(" died"),
     )
     .returning(_JOBS)
 )
-"""Takes jobs from workers without heartbeats: they are queued again, or end if they were cancelled or have no attempt left."""
+"""Takes jobs from workers without heartbeats: they are queued again, or end if they were cancelled or have no attempt left; streams are always queued again."""
 PROLONG = update(_LEASES).where(_HELD).values(expires_at=bindparam("new_expires_at"))
 RELEASE = delete(_LEASES).where(_HELD)
 

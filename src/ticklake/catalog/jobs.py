@@ -15,7 +15,7 @@ from ticklake.catalog.database import Database
 from ticklake.catalog.fences import fenced
 from ticklake.catalog.parameters import attributes
 from ticklake.catalog.upsert import insert_new
-from ticklake.core.jobs import ACTIVE, ENDED, Job, JobState, NewJob
+from ticklake.core.jobs import ACTIVE, ENDED, STREAM, Job, JobState, NewJob, without_successor
 from ticklake.core.selection import parse_count
 from ticklake.errors import BadInput, LeaseHeld, NotFound
 
@@ -216,7 +216,17 @@ class JobQueue:
 
     def retry(self, job: Job, outcome: str, wait: int, closing: Statement | None = None) -> Job:
         """Queue a job again after a failed attempt, due in *wait* nanoseconds."""
-        return self._leave(job, {"state": _QUEUED, "outcome": outcome, "due_at": self._now() + wait}, closing)
+        now = self._now()
+        values = {"state": _QUEUED, "outcome": outcome, "due_at": now + wait, "attempts": job.attempts_in_a_row(now)}
+        return self._leave(job, values, closing)
+
+    def attempts_in_a_row(self, job: Job) -> int:
+        """Return how many attempts of a job that runs ended one after the other, this one included."""
+        return job.attempts_in_a_row(self._now())
+
+    def failed_streams(self) -> list[Job]:
+        """Return the jobs of streams that failed and were not made again: what they collected is collected no more."""
+        return without_successor(self.find(operation=STREAM, limit=_AT_ONCE))
 
     def give_back(self, job: Job, outcome: str, wait: int = 0, closing: Statement | None = None) -> Job:
         """Queue a job again without counting the attempt: its worker was asked to stop, or another job has its dataset."""

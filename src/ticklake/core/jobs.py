@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from ticklake.core.display import Displayed, moment
-from ticklake.core.time import SECOND
+from ticklake.core.time import MINUTE, SECOND
 
-__all__ = ["ACTIVE", "ENDED", "Job", "JobState", "NewJob", "fingerprint"]
+__all__ = ["ACTIVE", "ENDED", "STREAM", "Job", "JobState", "NewJob", "fingerprint", "without_successor"]
+
+STREAM = "stream"
+"""The operation that goes on until it is cancelled, for any number of streams."""
+_STEADY = 10 * MINUTE
+"""A job of streams that ran for so long has begun well."""
 
 
 class JobState(StrEnum):
@@ -112,11 +118,25 @@ class Job(Displayed):
         """The finished share, 0 to 1."""
         return self.done
 
+    def attempts_in_a_row(self, now: int) -> int:
+        """Return how many attempts ended one after the other: for streams, one that ran for long begins the count anew."""
+        if self.operation == STREAM and self.started_at is not None and now - self.started_at >= _STEADY:
+            return 1
+        return self.attempts
+
     def seconds_left(self, now: int) -> float | None:
         """Estimate the seconds until it is done from its finished share and the time so far; ``None`` if neither is known."""
         if self.state is not JobState.RUNNING or self.started_at is None or not 0 < self.done <= 1:
             return None
         return (now - self.started_at) / SECOND * (1 - self.done) / self.done
+
+
+def without_successor(jobs: Iterable[Job]) -> list[Job]:
+    """Return those of *jobs*, which come newest first, that failed and were not made again since."""
+    newest: dict[str, Job] = {}
+    for job in jobs:
+        newest.setdefault(fingerprint(job.operation, job.subject, job.parameters), job)
+    return [job for job in newest.values() if job.state is JobState.FAILED]
 
 
 def fingerprint(operation: str, subject: str, parameters: dict[str, Any]) -> str:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["lake_health"]
 
+_FEW = 5
+
 
 def lake_health(lake: Lake, *, only_stale: bool = False, search: str = "") -> dict[str, Any]:
     """Return how a lake is, as JSON: ``status`` is ``ok`` or ``degraded``, and ``problems`` says why.
@@ -28,6 +30,9 @@ def lake_health(lake: Lake, *, only_stale: bool = False, search: str = "") -> di
         problems.append(f"{stale:,} of {kept_up:,} datasets are stale")
     if silent := streams.total() - streams["live"]:
         problems.append(f"{silent:,} of {streams.total():,} streams are not live")
+    if failed := lake.jobs.queue.failed_streams():
+        numbers = ", ".join(str(job.id) for job in failed[:_FEW])
+        problems.append(f"{len(failed):,} jobs of streams failed, and nothing collects in their place: {numbers}")
     try:
         lake.engine.check_space()
     except StorageError:

@@ -92,9 +92,13 @@ def jobs(lake: Lake) -> Iterator[Finding]:
         names = [f"{job.id} ({job.operation} {job.subject})" for job in stuck]
         text = f"{count_of(len(stuck), 'job')} lost the worker: {_some(names)}"
         yield warning("jobs", text, "ticklake daemon, or ticklake worker, goes on with them")
+    failed = [f"{job.id} ({job.subject}: {job.outcome})" for job in queue.failed_streams()]
+    if failed:
+        text = f"{count_of(len(failed), 'job')} of streams failed, and nothing collects in their place: {_some(failed)}"
+        yield wrong("jobs", text, "make them again; 'ticklake jobs cleanup' forgets those that ended")
     if since is not None and now - since > _LONG_WAIT:
         yield warning("jobs", f"a job has been due for {_length(now - since)}", "ticklake daemon, or ticklake worker")
-    elif not stuck:
+    elif not stuck and not failed:
         counts = queue.active_counts()
         yield ok("jobs", f"{counts.get('running', 0):,} running, {counts.get('queued', 0):,} waiting")
 
