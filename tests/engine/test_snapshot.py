@@ -42,7 +42,9 @@ ANSWERS = {
     "quality_trend": lambda view: view.quality_trend(BARS),
     "continuity": lambda view: view.continuity(BARS),
     "estimate": lambda view: view.estimate(BARS),
-    "sql": lambda view: view.sql("select symbol, timeframe, count(*), max(high) from ohlcv group by all order by all").fetchall(),
+    "sql": lambda view: view.sql(
+        "select symbol, timeframe, count(*), max(high) from ohlcv group by all order by all"
+    ).fetchall(),
     "frame": lambda view: view.frame("x", "BTC/USDT", at(95), window="100m").digest(),
 }
 

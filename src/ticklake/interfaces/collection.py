@@ -6,11 +6,19 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ticklake.errors import CatalogBusy, TicklakeError
+from ticklake.log import Log
+
 if TYPE_CHECKING:
     from ticklake.core.jobs import Job
+    from ticklake.jobs.worker import Worker
     from ticklake.lake import Lake
 
 __all__ = ["Collection"]
+
+_AGAIN = 15.0
+"""Seconds after which a worker that failed tries again."""
+_LOG = Log("jobs")
 
 
 class Collection:
@@ -23,7 +31,7 @@ class Collection:
     report
         Called with every job when it begins and when it has ended.
     say
-        Called with a text for each failure of a schedule.
+        Called with a text for each failure of a schedule, and of a worker that cannot take jobs.
     workers
         How many jobs are done at the same time, beside streams.
     """
@@ -31,6 +39,9 @@ class Collection:
     def __init__(
         self, lake: Lake, report: Callable[[Job], None], say: Callable[[str], None], *, workers: int = 1
     ) -> None:
+        self._lake = lake
+        self._say = say
+        self._unreadable: TicklakeError | None = None
         self._scheduler = lake.schedules.scheduler(say)
         self._workers = [lake.jobs.worker(report) for _ in range(workers)]
         # Streams never end by themselves: in the lane of other jobs they would hold up all that come later.
@@ -55,25 +66,57 @@ class Collection:
     def run(self) -> int:
         """Collect until stopped, the first worker in this thread; return how many jobs were taken.
 
+        What fails is said, and tried again: what collects for months must not end with a failure of one moment.
+
         Raises
         ------
         TicklakeError
-            If the lake cannot be worked on.
+            If the lake cannot be read any more.
         """
         threads = [
             threading.Thread(target=self._scheduler.run, args=(self._streams.idle,), name="ticklake-scheduler"),
-            threading.Thread(target=self._streams.run, name="ticklake-streams"),
+            threading.Thread(target=self._work, args=(self._streams,), name="ticklake-streams"),
         ]
-        threads += [threading.Thread(target=worker.run, name="ticklake-worker") for worker in self._workers[1:]]
+        others = self._workers[1:]
+        threads += [threading.Thread(target=self._work, args=(each,), name="ticklake-worker") for each in others]
         for thread in threads:
             thread.start()
         try:
-            return self._workers[0].run()
+            count = self._work(self._workers[0])
         finally:
-            # Also after an error of the worker: the process cannot end while the threads run.
+            # Also after an interruption: the process cannot end while the threads run.
             self.stop()
             for thread in threads:
                 thread.join()
+        if self._unreadable is not None:
+            raise self._unreadable
+        return count
+
+    def _work(self, worker: Worker) -> int:
+        """Let a worker work until it is told to stop; return how many jobs it took since it failed last."""
+        while True:
+            try:
+                return worker.run()
+            except TicklakeError as error:
+                _LOG.error("no jobs can be taken", reason=error)
+                self._say(f"no jobs can be taken: {error}")
+            except Exception as error:
+                _LOG.error("no jobs can be taken", failure=error)
+                self._say(f"no jobs can be taken: {type(error).__name__}: {error}")
+            if not self._can_go_on() or self.stopping.wait(_AGAIN):
+                return 0
+
+    def _can_go_on(self) -> bool:
+        """Whether the lake can be read; if not, all threads are told to stop."""
+        try:
+            self._lake.engine.catalog.version()
+        except CatalogBusy:
+            return True
+        except TicklakeError as error:
+            self._unreadable = error
+            self.stop()
+            return False
+        return True
 
     def start(self, on_end: Callable[[], object]) -> None:
         """Begin to collect in a thread; *on_end* is called in it once that has ended, also if nobody stopped it."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ticklake.core.display import moment
-from ticklake.errors import StorageError
+from ticklake.errors import CatalogDamaged, StorageError
 from ticklake.interfaces.schema import to_json
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["lake_health"]
 
 _FEW = 5
+_READ = 500
+"""So many jobs are read to see whether they can be."""
 
 
 def lake_health(lake: Lake, *, only_stale: bool = False, search: str = "") -> dict[str, Any]:
@@ -30,9 +33,7 @@ def lake_health(lake: Lake, *, only_stale: bool = False, search: str = "") -> di
         problems.append(f"{stale:,} of {kept_up:,} datasets are stale")
     if silent := streams.total() - streams["live"]:
         problems.append(f"{silent:,} of {streams.total():,} streams are not live")
-    if failed := lake.jobs.queue.failed_streams():
-        numbers = ", ".join(str(job.id) for job in failed[:_FEW])
-        problems.append(f"{len(failed):,} jobs of streams failed, and nothing collects in their place: {numbers}")
+    problems += _of_jobs(lake)
     try:
         lake.engine.check_space()
     except StorageError:
@@ -50,3 +51,18 @@ def lake_health(lake: Lake, *, only_stale: bool = False, search: str = "") -> di
         "stale": stale,
         "data": to_json(chosen),
     }
+
+
+def _of_jobs(lake: Lake) -> Iterator[str]:
+    """Yield what keeps jobs from being done."""
+    queue = lake.jobs.queue
+    try:
+        # A worker reads those that wait, and takes none while one of them is damaged.
+        queue.find(state="active", limit=_READ)
+        failed = queue.failed_streams()
+    except CatalogDamaged:
+        yield "the jobs cannot be read, so that none is done: 'ticklake verify' says what is damaged"
+        return
+    if failed:
+        numbers = ", ".join(str(job.id) for job in failed[:_FEW])
+        yield f"{len(failed):,} jobs of streams failed, and nothing collects in their place: {numbers}"

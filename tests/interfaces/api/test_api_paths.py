@@ -43,3 +43,11 @@ def test_outcomes_and_logs_of_work_name_no_folder(tmp_path, serve):
                     break
             else:
                 pytest.fail("there was no event of the run")
+
+
+def test_a_folder_with_a_usual_name_is_hidden_before_its_files_alone():
+    hidden = HiddenPaths({Path("lake"): "the lake"})
+    assert hidden.text("lake/catalog.db: the views of the lake, ticklake_names, lake.sql() and a lake/x") == (
+        "catalog.db: the views of the lake, ticklake_names, lake.sql() and a x"
+    )
+    assert hidden.text("outlake/x my-lake/x") == "outlake/x my-lake/x"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,11 +23,15 @@ class HiddenPaths:
 
     def __init__(self, folders: Mapping[Path, str]) -> None:
         self._words: dict[str, str] = {}
+        self._relative: list[re.Pattern[str]] = []
         for folder, word in folders.items():
             for path in (str(folder.expanduser().resolve()), str(folder)):
                 # A lake in "." would take every full stop for itself.
                 if path.startswith("/") and len(path) > 1:
                     self._words[path] = word
+            # Only before what lies in it: the name itself may be any word.
+            if not folder.is_absolute() and folder.parts:
+                self._relative.append(re.compile(rf"(?<![\w./-])(?:\./)?{re.escape(str(folder))}/"))
 
     def text(self, text: str) -> str:
         """Return a text without the folders."""
@@ -34,6 +39,8 @@ class HiddenPaths:
             # Most texts name none, and a look is cheaper than two copies.
             if path in text:
                 text = text.replace(f"{path}/", "").replace(path, word)
+        for pattern in self._relative:
+            text = pattern.sub("", text)
         return text
 
     def of(self, value: T) -> T:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ticklake.core.runs import RunState
 from ticklake.core.time import DAY, MINUTE, SECOND
-from ticklake.errors import CatalogOutdated
+from ticklake.errors import CatalogDamaged, CatalogOutdated
 from ticklake.interfaces.cli.output import big, count_of
 from ticklake.interfaces.doctor.findings import Finding, ok, warning, wrong
 from ticklake.lake import Lake
@@ -82,8 +82,16 @@ def freshness(lake: Lake) -> Iterator[Finding]:
 
 
 def jobs(lake: Lake) -> Iterator[Finding]:
-    """Check that jobs are being done."""
+    """Check that jobs can be read, and are being done."""
+    try:
+        yield from _readable_jobs(lake)
+    except CatalogDamaged as error:
+        yield wrong("jobs", f"they cannot be read, so that none is done: {error}", "ticklake verify")
+
+
+def _readable_jobs(lake: Lake) -> Iterator[Finding]:
     now, queue = lake.engine.now(), lake.jobs.queue
+    queue.find(state="active", limit=1_000)
     since = queue.waiting_since()
     stuck = [
         job for job in queue.find(state="running", limit=1_000) if job.expires_at is not None and job.expires_at < now
