@@ -48,6 +48,8 @@ class Server:
         # Apart: reads that take milliseconds do not wait for a verification that takes minutes.
         self._reads = CapacityLimiter(options.threads)
         self._works = CapacityLimiter(options.threads)
+        # What changes the lake may wait long for its turn: others read meanwhile.
+        self._writes = CapacityLimiter(options.threads)
         self.answers: AnswerCache[Any] = AnswerCache(int(options.answer_cache))
         self.background = Background(lake, options.threads)
         self.uploads = Uploads(lake, int(options.max_upload))
@@ -64,6 +66,10 @@ class Server:
     async def work(self, function: Callable[..., T], *arguments: object, **named: object) -> T:
         """Call a function that may take longer, in a thread."""
         return await anyio.to_thread.run_sync(partial(function, *arguments, **named), limiter=self._works)
+
+    async def write(self, function: Callable[..., T], *arguments: object, **named: object) -> T:
+        """Call a function that changes the lake, in a thread."""
+        return await anyio.to_thread.run_sync(partial(function, *arguments, **named), limiter=self._writes)
 
     def end_clients(self) -> None:
         """Tell clients that stay connected that the server ends: it would wait for them for ever."""

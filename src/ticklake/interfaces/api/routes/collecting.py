@@ -87,7 +87,7 @@ async def backfill(request: Request, response: Response, body: BackfillBody) -> 
             job = server.background.start(job.id)
         return created(server, response, job)
 
-    return await server_of(request).work(answer)
+    return await server_of(request).write(answer)
 
 
 @router.post("/update", status_code=201, responses=made(JOB))
@@ -108,5 +108,5 @@ async def _created(
     request: Request, response: Response, operation: str, parameters: dict[str, Any], options: Priority
 ) -> dict[str, Any]:
     server = server_of(request)
-    job = await server.read(create_job, request, operation, parameters, options)
+    job = await server.write(create_job, request, operation, parameters, options)
     return created(server, response, job)

@@ -94,7 +94,7 @@ def _looked_at(server: Server, number: str, body: ImportBody) -> dict[str, Any]:
 async def import_upload(request: Request, number: Id, body: ImportBody) -> dict[str, Any]:
     """Import an upload as a whole, or refuse it; or only say how it would be read. An upload whose rows are in is forgotten."""
     server = server_of(request)
-    answer = await server.work(_imported, server, number, body)
+    answer = await server.write(_imported, server, number, body)
     request.state.audit = f"import {answer['reports'][0]['path']}"
     return {"id": number, **answer}
 

@@ -97,7 +97,7 @@ async def create(request: Request, response: Response, body: NewJobBody) -> dict
             job = server.background.start(job.id)
         return created(server, response, job)
 
-    return await server_of(request).work(answer)
+    return await server_of(request).write(answer)
 
 
 def created(server: Server, response: Response, job: Job) -> dict[str, Any]:
@@ -129,7 +129,7 @@ async def start_job(request: Request, job_id: JobId) -> dict[str, Any]:
         allowed_operation(request, server.lake.jobs.get(job_id).operation)
         return _form(server, server.background.start(job_id))
 
-    return await server_of(request).read(answer)
+    return await server_of(request).write(answer)
 
 
 @router.post("/jobs/{job_id}/cancel", dependencies=[allow(Role.COLLECT)], responses=shown(JOB))
@@ -141,7 +141,7 @@ async def cancel_job(request: Request, job_id: JobId) -> dict[str, Any]:
         allowed_operation(request, server.lake.jobs.get(job_id).operation)
         return _form(server, server.lake.jobs.cancel(job_id))
 
-    return await server_of(request).read(answer)
+    return await server_of(request).write(answer)
 
 
 @router.delete("/jobs", dependencies=[allow(Role.ADMIN)], responses=shown({"forgotten": 7}))
@@ -154,7 +154,7 @@ async def cleanup_jobs(
     def answer() -> dict[str, Any]:
         return {"forgotten": server_of(request).lake.jobs.cleanup_completed(max_age)}
 
-    return await server_of(request).read(answer)
+    return await server_of(request).write(answer)
 
 
 def _form(server: Server, job: Job) -> dict[str, Any]:

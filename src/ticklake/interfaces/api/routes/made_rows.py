@@ -76,7 +76,7 @@ async def register_features(request: Request, body: FeatureSetBody) -> dict[str,
         features = server_of(request).lake.features.register(body.name, body.version, columns, **more)
         return {"data": to_json(features)}
 
-    return await server_of(request).read(answer)
+    return await server_of(request).write(answer)
 
 
 @router.post(
@@ -101,7 +101,7 @@ async def write_features(
         receipt = write(features, None, rows, exchange=exchange, symbol=symbol)
         return {"data": to_json(receipt)}
 
-    return await server_of(request).work(answer)
+    return await server_of(request).write(answer)
 
 
 @router.post(
@@ -112,7 +112,7 @@ async def write_features(
 )
 async def deprecate_features(request: Request, features: Set) -> dict[str, Any]:
     """Mark a feature set as one that is not to be used any more; its values stay."""
-    await server_of(request).read(server_of(request).lake.features.deprecate, features)
+    await server_of(request).write(server_of(request).lake.features.deprecate, features)
     return {"deprecated": features}
 
 
@@ -125,7 +125,7 @@ async def deprecate_features(request: Request, features: Set) -> dict[str, Any]:
 async def delete_features(request: Request, features: Set, dry_run: DryRun = False) -> dict[str, Any]:
     """Remove a feature set and all of its values; older versions hold them until vacuum."""
     delete = server_of(request).lake.features.delete
-    rows = await server_of(request).work(delete, features, dry_run=dry_run)
+    rows = await server_of(request).write(delete, features, dry_run=dry_run)
     return {"features": features, "rows": rows, "dry_run": dry_run}
 
 
@@ -143,7 +143,7 @@ async def add_rule(request: Request, body: RuleBody) -> dict[str, Any]:
         derive = server_of(request).lake.derive
         return {"data": to_json(derive(body.name, body.inputs, body.rule, kind=body.kind, **body.edges()))}
 
-    return await server_of(request).read(answer)
+    return await server_of(request).write(answer)
 
 
 @router.post(
@@ -162,7 +162,7 @@ async def refresh_rule(request: Request, response: Response, rule: Rule, body: P
         server.lake.derived.get(rule)
         return created(server, response, create_job(request, "derive", {"name": rule}, body))
 
-    return await server_of(request).read(answer)
+    return await server_of(request).write(answer)
 
 
 @router.delete(
@@ -173,4 +173,4 @@ async def refresh_rule(request: Request, response: Response, rule: Rule, body: P
 )
 async def drop_rule(request: Request, rule: Rule) -> dict[str, Any]:
     """Remove a rule, with all that it has made."""
-    return {"rule": rule, "done": to_json(await server_of(request).work(server_of(request).lake.derived.drop, rule))}
+    return {"rule": rule, "done": to_json(await server_of(request).write(server_of(request).lake.derived.drop, rule))}

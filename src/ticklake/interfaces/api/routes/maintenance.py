@@ -107,5 +107,5 @@ def _dry(done: Any) -> dict[str, Any]:
 async def _created(request: Request, response: Response, operation: str, body: Priority) -> dict[str, Any]:
     parameters = body.model_dump(exclude={"priority", "max_attempts", "dry_run"}, exclude_none=True)
     server = server_of(request)
-    job = await server.read(create_job, request, operation, parameters, body)
+    job = await server.write(create_job, request, operation, parameters, body)
     return created(server, response, job)

@@ -78,7 +78,7 @@ async def list_runs(
 async def create_run(request: Request, body: NewRunBody) -> dict[str, Any]:
     """Record that something of your own began. It counts as killed when the server ends before you finish it."""
     runs = server_of(request).lake.runs
-    run = await server_of(request).read(runs.create, body.operation, body.subject, body.parameters)
+    run = await server_of(request).write(runs.create, body.operation, body.subject, body.parameters)
     return _form(request, run)
 
 
@@ -103,7 +103,7 @@ async def run_log(request: Request, run_id: RunId) -> dict[str, Any]:
 async def append_log(request: Request, run_id: RunId, body: LogBody) -> None:
     """Append a line to a run's log; the last 200 are kept."""
     runs = server_of(request).lake.runs
-    await server_of(request).read(runs.append_log, run_id, body.message, body.level)
+    await server_of(request).write(runs.append_log, run_id, body.message, body.level)
 
 
 @router.post("/runs/{run_id}/progress", dependencies=[allow(Role.COLLECT)], responses=shown(RUN))
@@ -115,14 +115,14 @@ async def update_progress(request: Request, run_id: RunId, body: ProgressBody) -
         runs.update_progress(run_id, body.done, body.progress)
         return _form(request, runs.get(run_id))
 
-    return await server_of(request).read(answer)
+    return await server_of(request).write(answer)
 
 
 @router.post("/runs/{run_id}/finish", dependencies=[allow(Role.COLLECT)], responses=shown(RUN))
 async def finish_run(request: Request, run_id: RunId, body: FinishBody) -> dict[str, Any]:
     """Record how a run ended; one that has ended stays as it is."""
     runs = server_of(request).lake.runs
-    return _form(request, await server_of(request).read(runs.finish, run_id, body.state, body.progress, body.outcome))
+    return _form(request, await server_of(request).write(runs.finish, run_id, body.state, body.progress, body.outcome))
 
 
 def _form(request: Request, run: Run) -> dict[str, Any]:

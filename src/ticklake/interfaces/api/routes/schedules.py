@@ -65,7 +65,7 @@ async def put_schedule(request: Request, name: Name, body: ScheduleBody) -> dict
         rhythm = body.model_dump(include={"cron", "every", "zone", "priority"})
         return _form(request, server.lake.schedules.add(name, body.operation, **rhythm, **kept))
 
-    return await server_of(request).read(answer)
+    return await server_of(request).write(answer)
 
 
 @router.delete("/schedules/{name}", dependencies=[allow(Role.COLLECT)], responses=shown({"removed": "hourly"}))
@@ -77,7 +77,7 @@ async def remove_schedule(request: Request, name: Name) -> dict[str, Any]:
         server_of(request).lake.schedules.remove(name)
         return {"removed": name}
 
-    return await server_of(request).read(answer)
+    return await server_of(request).write(answer)
 
 
 @router.post("/schedules/{name}/pause", dependencies=[allow(Role.COLLECT)], responses=shown(SCHEDULE))
@@ -88,7 +88,7 @@ async def pause_schedule(request: Request, name: Name) -> dict[str, Any]:
         _allowed(request, name)
         return _form(request, server_of(request).lake.schedules.pause(name))
 
-    return await server_of(request).read(answer)
+    return await server_of(request).write(answer)
 
 
 @router.post("/schedules/{name}/resume", dependencies=[allow(Role.COLLECT)], responses=shown(SCHEDULE))
@@ -99,7 +99,7 @@ async def resume_schedule(request: Request, name: Name) -> dict[str, Any]:
         _allowed(request, name)
         return _form(request, server_of(request).lake.schedules.resume(name))
 
-    return await server_of(request).read(answer)
+    return await server_of(request).write(answer)
 
 
 @router.post("/schedules/{name}/run", status_code=201, dependencies=[allow(Role.COLLECT)], responses=made(JOB))
@@ -112,7 +112,7 @@ async def run_schedule(request: Request, response: Response, name: Name) -> dict
         job = server.lake.jobs.create(schedule.operation, priority=schedule.priority, **schedule.parameters)
         return created(server, response, job)
 
-    return await server_of(request).read(answer)
+    return await server_of(request).write(answer)
 
 
 def _allowed(request: Request, name: str) -> Schedule:

@@ -60,7 +60,7 @@ async def start_streams(request: Request, response: Response, body: StreamBody) 
             job = server.background.start(job.id)
         return created(server, response, job)
 
-    return await server_of(request).work(answer)
+    return await server_of(request).write(answer)
 
 
 @router.post("/stop", dependencies=[allow(Role.COLLECT)], responses=answers_page(JOB))
@@ -76,7 +76,7 @@ async def stop_streams(
         cancelled = [job_to_json(lake.jobs.cancel(job.id), lake.engine.now()) for job in jobs]
         return server_of(request).hidden.of(whole(cancelled))
 
-    return await server_of(request).read(answer)
+    return await server_of(request).write(answer)
 
 
 def _is_of(job: Job, exchange: str | None) -> bool:

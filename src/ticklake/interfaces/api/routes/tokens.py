@@ -50,7 +50,7 @@ async def list_tokens(request: Request) -> dict[str, Any]:
 async def create_token(request: Request, body: NewTokenBody) -> dict[str, Any]:
     """Make a token; ``token`` is its secret, which is shown this once."""
     server = server_of(request)
-    new = await server.read(server.lake.tokens.create, body.name, body.role, expires=body.expires)
+    new = await server.write(server.lake.tokens.create, body.name, body.role, expires=body.expires)
     server.callers.forget()
     request.state.audit = f"token {new.token.name}, {new.token.role}"
     created: dict[str, Any] = to_json(new)
@@ -61,7 +61,7 @@ async def create_token(request: Request, body: NewTokenBody) -> dict[str, Any]:
 async def revoke_token(request: Request, name: TokenName) -> dict[str, Any]:
     """End a token at once, with the sessions that were begun with it."""
     server = server_of(request)
-    revoked = await server.read(server.lake.tokens.revoke, name)
+    revoked = await server.write(server.lake.tokens.revoke, name)
     # Else this process would take the token for a moment longer.
     server.callers.forget()
     request.state.audit = f"token {revoked.name}"

@@ -51,7 +51,7 @@ async def save_rows(
         request.state.audit = f"{receipt.new:,} rows new, {receipt.changed:,} changed"
         return {"data": to_json(receipt)}
 
-    return await server_of(request).work(answer)
+    return await server_of(request).write(answer)
 
 
 @router.delete("/datasets/{name:path}/rows", dependencies=[allow(Role.ADMIN)], responses=shown(DONE))
@@ -66,7 +66,7 @@ async def delete_rows(
         rows = server_of(request).lake.delete(name, start, end, dry_run=dry_run)
         return _done(request, dry_run, rows, dataset=name)
 
-    return await server_of(request).work(answer)
+    return await server_of(request).write(answer)
 
 
 @router.post(
@@ -84,7 +84,7 @@ async def rename_dataset(request: Request, name: Name, body: RenameBody) -> dict
         rows = rename(name, body.new)
         return _done(request, body.dry_run, rows, old=name, new=str(Dataset.parse(body.new)))
 
-    return await server_of(request).work(answer)
+    return await server_of(request).write(answer)
 
 
 def _would_rename(lake: Lake, old: str, new: str) -> int:
@@ -101,7 +101,7 @@ async def drop_dataset(request: Request, name: Name, dry_run: DryRun = False) ->
     def answer() -> dict[str, Any]:
         return _done(request, dry_run, server_of(request).lake.drop(name, dry_run=dry_run), dataset=name)
 
-    return await server_of(request).work(answer)
+    return await server_of(request).write(answer)
 
 
 def _done(request: Request, dry_run: bool, rows: int, **names: str) -> dict[str, Any]:
