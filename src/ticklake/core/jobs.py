@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import Any
 
 from ticklake.core.display import Displayed, moment
-from ticklake.core.time import SECOND
+from ticklake.core.time import MINUTE, SECOND
 
-__all__ = ["ACTIVE", "ENDED", "Job", "JobState", "NewJob", "fingerprint"]
+__all__ = ["ACTIVE", "ENDED", "ENDLESS", "LONG_RUN", "LONGEST_PAUSE", "Job", "JobState", "NewJob", "fingerprint"]
 
 
 class JobState(StrEnum):
@@ -28,6 +28,12 @@ class JobState(StrEnum):
 ACTIVE = frozenset({JobState.QUEUED, JobState.RUNNING})
 """States in which a job has not ended."""
 ENDED = frozenset(JobState) - ACTIVE
+ENDLESS = frozenset({"stream", "poll"})
+"""Operations that go on until they are cancelled: nothing that may pass makes their jobs fail, however often it happens."""
+LONG_RUN = 10 * MINUTE
+"""After a try of an endless job that ran so long its tries are counted anew: what fails at once, again and again, fails sooner."""
+LONGEST_PAUSE = 5 * MINUTE
+"""The longest pause of an endless job whose workers die one soon after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +98,7 @@ class Job(Displayed):
             "subject": self.subject,
             "state": self.state.value,
             "done": done,
-            "tries": f"{self.attempts} of {self.max_attempts}",
+            "tries": self.tries,
             "due": due,
             "outcome": self.outcome,
         }
@@ -101,6 +107,24 @@ class Job(Displayed):
     def is_active(self) -> bool:
         """Whether it has not ended."""
         return self.state in ACTIVE
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether it goes on until it is cancelled."""
+        return self.operation in ENDLESS
+
+    @property
+    def tries(self) -> str:
+        """How often it was tried, and how often it may be: ``2 of 5``; of an endless job how often in a row."""
+        if self.is_endless:
+            return str(self.attempts)
+        return f"{self.attempts} of {self.max_attempts}"
+
+    def counted_tries(self, now: int) -> int:
+        """Return how many tries count if the one that runs fails *now*."""
+        if self.is_endless and self.started_at is not None and now - self.started_at >= LONG_RUN:
+            return 1
+        return self.attempts
 
     @property
     def status(self) -> str:
