@@ -16,7 +16,7 @@ from ticklake.catalog.fences import fenced
 from ticklake.catalog.parameters import attributes
 from ticklake.catalog.processes import is_gone
 from ticklake.catalog.upsert import insert_new
-from ticklake.core.jobs import ACTIVE, ENDED, Job, JobState, NewJob
+from ticklake.core.jobs import ACTIVE, ENDED, ENDLESS, Job, JobState, NewJob, abandoned
 from ticklake.core.selection import parse_count
 from ticklake.errors import BadInput, LeaseHeld, NotFound
 
@@ -30,6 +30,8 @@ _QUEUED, _RUNNING = JobState.QUEUED.value, JobState.RUNNING.value
 _ACTIVE, _ENDED = [state.value for state in ACTIVE], [state.value for state in ENDED]
 _IS_ACTIVE, _IS_QUEUED = text("state IN ('queued', 'running')"), text("state = 'queued'")
 """As the indexes of active jobs are declared: SQLite uses them for no other words."""
+_MOST_ENDLESS = 1_000
+"""How many of the newest jobs without an end are looked at."""
 _AT_ONCE = 500
 """How many jobs go into one statement."""
 
@@ -137,6 +139,23 @@ class JobQueue:
         query = select(_JOBS.c.state, func.count()).where(_IS_ACTIVE).group_by(_JOBS.c.state)
         with self._database.read() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
+
+    def abandoned(self) -> list[Job]:
+        """Return the jobs that were to go on until they are cancelled, but failed, and for which there is no later one."""
+        query = rows_of(_JOBS).where(_JOBS.c.operation.in_(sorted(ENDLESS))).order_by(_JOBS.c.id.desc())
+        with self._database.read() as connection:
+            return abandoned(map(_job, connection.execute(query.limit(_MOST_ENDLESS))))
+
+    def check_active(self) -> None:
+        """Read all jobs that wait or run: a damaged one keeps workers from all that come after it.
+
+        Raises
+        ------
+        CatalogDamaged
+        """
+        with self._database.read() as connection:
+            for row in connection.execute(rows_of(_JOBS).where(_IS_ACTIVE)):
+                _job(row)
 
     def waiting_since(self) -> int | None:
         """Return since when the job has been due that waits longest; ``None`` if none is due."""

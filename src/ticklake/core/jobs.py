@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -11,7 +12,18 @@ from typing import Any
 from ticklake.core.display import Displayed, moment
 from ticklake.core.time import MINUTE, SECOND
 
-__all__ = ["ACTIVE", "ENDED", "ENDLESS", "LONG_RUN", "LONGEST_PAUSE", "Job", "JobState", "NewJob", "fingerprint"]
+__all__ = [
+    "ACTIVE",
+    "ENDED",
+    "ENDLESS",
+    "LONG_RUN",
+    "LONGEST_PAUSE",
+    "Job",
+    "JobState",
+    "NewJob",
+    "abandoned",
+    "fingerprint",
+]
 
 
 class JobState(StrEnum):
@@ -148,3 +160,26 @@ def fingerprint(operation: str, subject: str, parameters: dict[str, Any]) -> str
     # Sorted, because parameters mean the same in any order.
     text = json.dumps([operation, subject, parameters], sort_keys=True, ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def abandoned(jobs: Iterable[Job]) -> list[Job]:
+    """Return the endless jobs that failed and collect something that no later job was created for; *jobs* are the newest first."""
+    found: list[Job] = []
+    created_later = set[str]()
+    for job in jobs:
+        wanted = set(_wanted(job))
+        if job.is_endless and job.state is JobState.FAILED and not wanted <= created_later:
+            found.append(job)
+        # Also of one that was cancelled: then somebody wanted it to end.
+        created_later |= wanted
+    return found
+
+
+def _wanted(job: Job) -> Iterator[str]:
+    """Yield what an endless job collects: its dataset, or each kind of each symbol of its streams."""
+    if job.dataset is not None:
+        yield job.dataset
+    for stream in job.parameters.get("streams", ()):
+        for kind in stream["kinds"]:
+            for symbol in stream["symbols"]:
+                yield f"{stream['exchange']}:{kind}:{symbol}"

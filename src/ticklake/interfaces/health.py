@@ -6,13 +6,20 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ticklake.core.display import moment
-from ticklake.errors import StorageError
+from ticklake.core.time import MINUTE
+from ticklake.errors import CatalogDamaged, StorageError
 from ticklake.interfaces.schema import to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ticklake.core.jobs import Job
     from ticklake.lake import Lake
 
-__all__ = ["lake_health"]
+__all__ = ["LONG_WAIT", "failed_for_good", "lake_health"]
+
+LONG_WAIT = 15 * MINUTE
+"""So long does no job wait that is due, if workers do jobs."""
 
 
 def lake_health(lake: Lake, *, only_stale: bool = False, search: str = "") -> dict[str, Any]:
@@ -33,6 +40,7 @@ def lake_health(lake: Lake, *, only_stale: bool = False, search: str = "") -> di
     except StorageError:
         # Not the error's text, which names folders of the server.
         problems.append("the disk is almost full (min_free): nothing more is collected until some of it is free")
+    problems += _of_jobs(lake)
     chosen = [each for each in fresh if search in each.dataset and (each.is_stale or not only_stale)]
     return {
         "status": "degraded" if problems else "ok",
@@ -45,3 +53,23 @@ def lake_health(lake: Lake, *, only_stale: bool = False, search: str = "") -> di
         "stale": stale,
         "data": to_json(chosen),
     }
+
+
+def failed_for_good(job: Job) -> str:
+    """Return what is wrong with a job of streams, or a poll, that failed and has no successor."""
+    return f"job {job.id} ({job.operation}) failed, and no later one collects in its place: {job.outcome}"
+
+
+def _of_jobs(lake: Lake) -> Iterator[str]:
+    """Yield what keeps jobs from being done."""
+    queue = lake.jobs.queue
+    try:
+        queue.check_active()
+        for job in queue.abandoned():
+            yield failed_for_good(job)
+    except CatalogDamaged:
+        # Not the error's text, which names files of the server.
+        yield "jobs of the catalog are damaged, and may keep all others from being done: see ticklake doctor"
+    since = queue.waiting_since()
+    if since is not None and lake.engine.now() - since > LONG_WAIT:
+        yield f"a job has been due for {(lake.engine.now() - since) // MINUTE:,} minutes: no worker takes it"

@@ -9,6 +9,7 @@ from ticklake.core.time import DAY, MINUTE, SECOND
 from ticklake.errors import CatalogOutdated
 from ticklake.interfaces.cli.output import big, count_of
 from ticklake.interfaces.doctor.findings import Finding, ok, warning, wrong
+from ticklake.interfaces.health import LONG_WAIT, failed_for_good
 from ticklake.lake import Lake
 
 __all__ = ["backups", "catalog", "freshness", "jobs", "runs"]
@@ -16,7 +17,6 @@ __all__ = ["backups", "catalog", "freshness", "jobs", "runs"]
 _LARGE_LOG = 1024**3
 """Bytes of a write-ahead log that cannot be usual: SQLite begins it anew at some megabytes."""
 _OLD_BACKUP = 7 * DAY
-_LONG_WAIT = 15 * MINUTE
 _AHEAD = 10 * SECOND
 _FEW = 3
 
@@ -84,6 +84,10 @@ def freshness(lake: Lake) -> Iterator[Finding]:
 def jobs(lake: Lake) -> Iterator[Finding]:
     """Check that jobs are being done."""
     now, queue = lake.engine.now(), lake.jobs.queue
+    queue.check_active()
+    ended = queue.abandoned()
+    for job in ended[:_FEW]:
+        yield wrong("jobs", failed_for_good(job), "create it again; one that is cancelled counts, too")
     since = queue.waiting_since()
     stuck = [
         job for job in queue.find(state="running", limit=1_000) if job.expires_at is not None and job.expires_at < now
@@ -92,9 +96,9 @@ def jobs(lake: Lake) -> Iterator[Finding]:
         names = [f"{job.id} ({job.operation} {job.subject})" for job in stuck]
         text = f"{count_of(len(stuck), 'job')} lost the worker: {_some(names)}"
         yield warning("jobs", text, "ticklake daemon, or ticklake worker, goes on with them")
-    if since is not None and now - since > _LONG_WAIT:
+    if since is not None and now - since > LONG_WAIT:
         yield warning("jobs", f"a job has been due for {_length(now - since)}", "ticklake daemon, or ticklake worker")
-    elif not stuck:
+    elif not stuck and not ended:
         counts = queue.active_counts()
         yield ok("jobs", f"{counts.get('running', 0):,} running, {counts.get('queued', 0):,} waiting")
 
