@@ -407,7 +407,9 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
         keep=settings.keep,
         rebuild=lambda folder, force: rebuild_lake(folder, clock, force=force),
         make_queue=lambda: _queue(lake, database, settings, clock),
-        make_alerts=lambda: _alerts(engine, collector.runs, root, database, settings),
+        make_alerts=lambda: _alerts(
+            engine, collector.runs, root, database, settings, lambda: lake.jobs.queue.abandoned()
+        ),
         make_streams=lambda: _streams(collector, settings, clock),
     )
     if settings.alerts.urls:
@@ -489,7 +491,14 @@ def _rename_timeframes(database: Database) -> None:
                 warnings.warn(message, TicklakeWarning, stacklevel=4)
 
 
-def _alerts(engine: Engine, runs: Runs, root: Path | None, database: Database, settings: Settings) -> Alerts:
+def _alerts(
+    engine: Engine,
+    runs: Runs,
+    root: Path | None,
+    database: Database,
+    settings: Settings,
+    abandoned: Callable[[], Sequence[Job]],
+) -> Alerts:
     from ticklake.alerts.conditions import Troubles
     from ticklake.alerts.notify import Notifier
     from ticklake.alerts.service import Alerts
@@ -512,7 +521,7 @@ def _alerts(engine: Engine, runs: Runs, root: Path | None, database: Database, s
         place = str(root.resolve())
         check_space = Space(root, settings.min_free, times=options.disk_free).check
     notifier = Notifier([url.get_secret_value() for url in options.urls])
-    troubles = Troubles(engine, runs, policy, check_space, place)
+    troubles = Troubles(engine, runs, policy, check_space, place, abandoned)
     return Alerts(troubles, AlertRecords(database), notifier, runs, engine.now, place)
 
 

@@ -1,5 +1,7 @@
 """The queue of jobs: who gets which, who may end it, and what becomes of those whose worker died."""
 
+import platform
+import subprocess
 import threading
 import time
 
@@ -10,9 +12,10 @@ from sqlalchemy.dialects import sqlite
 from ticklake.catalog import claims
 from ticklake.catalog.database import Database
 from ticklake.catalog.jobs import JobQueue
+from ticklake.catalog.processes import this_process
 from ticklake.catalog.runs import Runs
-from ticklake.core.jobs import JobState, NewJob
-from ticklake.core.time import MINUTE, SECOND
+from ticklake.core.jobs import LONG_RUN, JobState, NewJob
+from ticklake.core.time import SECOND
 from ticklake.errors import BadInput, LeaseHeld, LeaseLost
 
 LEASE = 60 * SECOND
@@ -159,41 +162,6 @@ def test_a_job_that_kills_its_workers_is_given_up(queue, clock):
         queue.recover()
     assert queue.claim("me") is None
     assert (queue.get(number).state, queue.get(number).outcome) == (JobState.FAILED, "its worker me died")
-
-
-def test_a_job_of_streams_outlives_any_number_of_workers(queue, clock):
-    (number,) = add(queue, NewJob("stream", "x", parameters={"streams": []}, max_attempts=3))
-    for _ in range(8):
-        assert queue.claim("me").attempts == 1
-        clock.now += LEASE
-        queue.recover()
-    assert queue.get(number).state is JobState.QUEUED
-    job = queue.claim("me")
-    assert (queue.attempts_in_a_row(job), queue.retry(job, "no network", 0).attempts) == (1, 1)
-
-
-def test_a_job_of_streams_that_ran_for_long_begins_its_count_anew(queue, clock):
-    add(queue, NewJob("stream", "x", max_attempts=3))
-    for attempt in (1, 2):
-        job = queue.claim("me")
-        assert queue.retry(job, "no network", 0).attempts == attempt
-    job = queue.claim("me")
-    assert queue.attempts_in_a_row(job) == 3
-    clock.now += 10 * MINUTE
-    assert queue.attempts_in_a_row(job) == 1
-    assert queue.retry(job, "no network", 0).attempts == 1
-
-
-def test_streams_that_failed_are_known_until_they_are_made_again(queue):
-    wanted = [NewJob("stream", name, parameters={"streams": [name]}) for name in ("a", "b")]
-    add(queue, *wanted)
-    for job in (queue.claim("me"), queue.claim("me")):
-        queue.finish(job, JobState.FAILED, "no such market")
-    assert [job.subject for job in queue.failed_streams()] == ["b", "a"]
-    queue.add(wanted[1:])
-    assert [job.subject for job in queue.failed_streams()] == ["a"]
-    queue.cleanup_completed(0)
-    assert queue.failed_streams() == []
 
 
 def test_a_failed_try_is_repeated_when_its_wait_is_over(queue, clock):
@@ -354,3 +322,55 @@ def test_the_newest_run_of_a_job_is_its_own(queue, database, clock):
         runs.create("compact")
         newest = runs.create("compact")
     assert (queue.newest_run(queue.get(first)), queue.newest_run(queue.get(second))) == (newest.id, 0)
+
+
+def dies(queue, clock, *, after=0):
+    """One try that begins as soon as it may, gives signs of life for a while, and ends with its worker; the seconds that it waited."""
+    began, job = clock.now, None
+    for _ in range(400):
+        if (job := queue.claim("me")) is not None:
+            break
+        clock.now += SECOND
+    assert job is not None
+    waited = (clock.now - began) // SECOND
+    clock.now += after
+    queue.beat(job)
+    clock.now += LEASE
+    queue.recover()
+    return waited
+
+
+@pytest.mark.parametrize("operation", ["stream", "poll"])
+def test_an_endless_job_never_fails_because_its_workers_died_five_times_in_months(queue, clock, operation):
+    (number,) = add(queue, NewJob(operation, "x", parameters={"n": 1}, max_attempts=2))
+    assert [dies(queue, clock, after=LONG_RUN) for _ in range(6)] == [0] * 6
+    job = queue.get(number)
+    assert (job.state, job.attempts) == (JobState.QUEUED, 1)
+
+
+def test_an_endless_job_that_kills_its_workers_at_once_comes_back_after_growing_pauses(queue, clock):
+    (number,) = add(queue, NewJob("stream", "x", parameters={"n": 1}, max_attempts=5))
+    waits = [dies(queue, clock) for _ in range(11)]
+    assert waits == [0, 0, 2, 4, 8, 16, 32, 64, 128, 300, 300]
+    assert queue.get(number).state is JobState.QUEUED
+    # One that ran well counts anew.
+    assert dies(queue, clock, after=LONG_RUN) == 300
+    assert dies(queue, clock) == 0
+
+
+def test_a_job_that_ends_by_itself_is_given_up_however_long_its_tries_were(queue, clock):
+    (number,) = add(queue, new(1, max_attempts=2))
+    for _ in range(2):
+        dies(queue, clock, after=LONG_RUN)
+    assert queue.get(number).state is JobState.FAILED
+
+
+def test_a_job_whose_process_of_this_machine_has_ended_is_taken_at_once(queue, clock):
+    with subprocess.Popen(["/bin/true"]) as process:
+        process.wait()
+    dead = f"{platform.node()}/{process.pid}/0"
+    (number, other) = add(queue, new(1, BTC), new(2, ETH))
+    assert queue.claim(dead).id == number
+    assert queue.claim(this_process()).id == other
+    assert [job.id for job in queue.recover()] == [number]
+    assert queue.claim("me").id == number

@@ -57,11 +57,9 @@ def test_an_error_that_nobody_expected_is_logged_and_tried_again(lake_at, monkey
 def test_health_and_doctor_say_that_jobs_cannot_be_read(damaged):
     health = lake_health(damaged)
     assert health["status"] == "degraded"
-    assert "the jobs cannot be read" in str(health["problems"])
+    assert "jobs of the catalog are damaged" in str(health["problems"])
     with pytest.raises(CatalogDamaged):
-        damaged.jobs.list()
-    (finding,) = contents.jobs(damaged)
-    assert (finding.state, finding.cure) == ("wrong", "ticklake verify")
+        list(contents.jobs(damaged))
 
 
 def until(condition):

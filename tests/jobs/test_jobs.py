@@ -172,6 +172,16 @@ class TestTrying:
         assert (ended.state, ended.attempts, ended.outcome) == (JobState.FAILED, 3, "the exchange is down")
         assert [run.state for run in lake.runs.list(job=job.id)] == ["failed"] * 3
 
+    def test_an_endless_job_goes_on_for_as_long_as_its_exchange_is_down(self, lake, act):
+        def fail(_lake, _work):
+            raise SourceUnavailable("the exchange is down")
+
+        act(fail, "poll")
+        job = lake.jobs.create("poll", max_attempts=2)
+        for tries in (1, 2, 3, 4):
+            waiting = lake.jobs.start(job.id)
+            assert (waiting.state, waiting.attempts, waiting.tries) == (JobState.QUEUED, tries, str(tries))
+
     @pytest.mark.parametrize(
         "error", [BadInput("no such thing"), ValueError("a bug")], ids=lambda one: type(one).__name__
     )

@@ -19,6 +19,7 @@ from ticklake.core.alerts import (
     stale_trouble,
 )
 from ticklake.core.dataset import Dataset
+from ticklake.core.jobs import Job
 from ticklake.core.runs import Run, RunState
 from ticklake.core.span import Span
 from ticklake.engine.engine import Engine
@@ -30,6 +31,8 @@ NEWEST_RUNS = 1_000
 """How many of the newest runs are checked."""
 _ENDED = {RunState.SUCCEEDED, RunState.INCOMPLETE, RunState.FAILED, RunState.KILLED}
 _FAILED = {RunState.FAILED, RunState.KILLED}
+_JOB = "job "
+"""Subjects of jobs begin with it."""
 
 
 def run_subject(run: Run) -> str:
@@ -54,6 +57,8 @@ class Troubles:
     policy: Policy
     check_space: Callable[[], None]
     place: str
+    abandoned: Callable[[], Sequence[Job]] = tuple
+    """Jobs that were to collect until they are cancelled, but failed, and have no successor."""
 
     def look(self, now: int, run: Run | None = None) -> Look:
         """Check the rules that are on, at *now*: for the whole lake, or only for what a *run* did."""
@@ -75,16 +80,20 @@ class Troubles:
             if rule not in self.policy.on:
                 return False
             if rule == AlertRule.RUN_FAILED:
-                return subject in subjects
+                return subject in subjects or (existing is not None and subject.startswith(_JOB))
             if rule == AlertRule.DISK or subject in names:
                 return True
             return existing is not None and self._is_dismissed(subject, existing)
 
-        return Look(tuple(self._troubles(runs, datasets, now)), concerns)
+        return Look(tuple(self._troubles(runs, datasets, now, is_of_all=run is None)), concerns)
 
-    def _troubles(self, runs: Sequence[Run], datasets: Sequence[Dataset], now: int) -> Iterator[Trouble]:
+    def _troubles(
+        self, runs: Sequence[Run], datasets: Sequence[Dataset], now: int, *, is_of_all: bool
+    ) -> Iterator[Trouble]:
         if AlertRule.RUN_FAILED in self.policy.on:
             yield from self._failed(runs)
+            if is_of_all:
+                yield from self._abandoned()
         if AlertRule.STALE in self.policy.on:
             yield from self._stale(datasets, now)
         if AlertRule.GAPS in self.policy.on:
@@ -106,6 +115,12 @@ class Troubles:
                 seen.add(subject)
                 if run.state in _FAILED:
                     yield Trouble(AlertRule.RUN_FAILED, subject, f"run {run.id} {run.state}: {run.outcome}")
+
+    def _abandoned(self) -> Iterator[Trouble]:
+        """Yield a trouble for every job without an end that failed, also when its runs are too many ago."""
+        for job in self.abandoned():
+            text = f"failed, and no later job collects in its place: {job.outcome}"
+            yield Trouble(AlertRule.RUN_FAILED, f"{_JOB}{job.id} ({job.operation})", text)
 
     def _stale(self, datasets: Sequence[Dataset], now: int) -> Iterator[Trouble]:
         for dataset, row in self.engine.catalog.heads(datasets)[1].items():

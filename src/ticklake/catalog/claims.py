@@ -11,11 +11,12 @@ from ticklake.catalog import schema
 from ticklake.catalog.checksums import intact
 from ticklake.catalog.parameters import bind_new, new_values
 from ticklake.catalog.upsert import insert_or_update
-from ticklake.core.jobs import STREAM, Job, JobState
+from ticklake.core.jobs import ENDLESS, LONG_RUN, LONGEST_PAUSE, Job, JobState
+from ticklake.core.time import SECOND
 from ticklake.errors import LeaseLost
 
 __all__ = [
-    "ANY_SILENT",
+    "HELD_BY",
     "Lane",
     "IS_QUEUED",
     "IS_RUNNING",
@@ -31,6 +32,8 @@ __all__ = [
 ]
 
 _JOBS, _LEASES = schema.jobs, schema.leases
+STREAM = "stream"
+"""The operation that goes on until it is cancelled, for any number of streams."""
 Lane = Literal["all", "streams", "others"]
 """Which jobs a worker takes: a job of streams would keep it from all others."""
 IS_QUEUED, IS_RUNNING = text("jobs.state = 'queued'"), text("jobs.state = 'running'")
@@ -93,12 +96,24 @@ MINE = select(intact(_JOBS.c.id)).where(
 )
 """Whether a job is still ours."""
 _HELD = and_(_LEASES.c.job_id == bindparam("own_id"), _LEASES.c.fence == bindparam("own_fence"))
-_IS_SILENT = and_(IS_RUNNING, _JOBS.c.expires_at <= bindparam("now"))
-ANY_SILENT = select(_JOBS.c.id).where(_IS_SILENT).limit(1)
-"""One job whose worker sends no heartbeats any more."""
-_IS_STREAM = _JOBS.c.operation == STREAM
-# A job of streams outlives many processes: each would count, as none of its attempts ever ends by itself.
-_USED_UP = and_(_JOBS.c.attempts >= _JOBS.c.max_attempts, ~_IS_STREAM)
+HELD_BY = select(_JOBS.c.owner, _JOBS.c.expires_at).where(IS_RUNNING)
+"""Who works on the jobs that run, and until when each lease lasts."""
+_IS_SILENT = and_(
+    IS_RUNNING, or_(_JOBS.c.expires_at <= bindparam("now"), _JOBS.c.owner.in_(bindparam("gone", expanding=True)))
+)
+_IS_ENDLESS = _JOBS.c.operation.in_(sorted(ENDLESS))
+# Its last sign of life was one lease before the lease's end: how long nobody looked afterwards does not count.
+_RAN_LONG = and_(_IS_ENDLESS, _JOBS.c.expires_at - _JOBS.c.started_at >= LONG_RUN + bindparam("lease"))
+_TRIES = case((_RAN_LONG, 1), else_=_JOBS.c.attempts)
+_USED_UP = and_(~_IS_ENDLESS, _JOBS.c.max_attempts <= _TRIES)
+_DOUBLINGS = 9
+"""So many tries whose waits double from two seconds: the next one would be longer than the longest pause."""
+_PAUSE = case(
+    (or_(~_IS_ENDLESS, _TRIES <= 1), 0),
+    (_TRIES >= _DOUBLINGS, LONGEST_PAUSE),
+    else_=literal(SECOND) * literal(1).bitwise_lshift(_TRIES - 1),
+)
+"""How long a job waits whose worker died. What kills each worker at once would keep all of them from other jobs."""
 RECOVER = (
     update(_JOBS)
     .where(_IS_SILENT)
@@ -108,13 +123,14 @@ RECOVER = (
             (_USED_UP, JobState.FAILED.value),
             else_=literal(JobState.QUEUED.value),
         ),
+        attempts=_TRIES,
+        due_at=bindparam("now") + _PAUSE,
         finished_at=case((or_(_JOBS.c.cancelling, _USED_UP), bindparam("now"))),
-        attempts=_JOBS.c.attempts - case((_IS_STREAM, 1), else_=0),
         outcome=literal("its worker ") + _JOBS.c.owner + literal(" died"),
     )
     .returning(_JOBS)
 )
-"""Takes jobs from workers without heartbeats: they are queued again, or end if they were cancelled or have no attempt left; streams are always queued again."""
+"""Takes jobs from workers without heartbeats, or that are *gone*: they are queued again, or end if they were cancelled or have no attempt left."""
 PROLONG = update(_LEASES).where(_HELD).values(expires_at=bindparam("new_expires_at"))
 RELEASE = delete(_LEASES).where(_HELD)
 

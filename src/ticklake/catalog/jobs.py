@@ -14,8 +14,9 @@ from ticklake.catalog.checksums import intact, rows_of
 from ticklake.catalog.database import Database
 from ticklake.catalog.fences import fenced
 from ticklake.catalog.parameters import attributes
+from ticklake.catalog.processes import is_gone
 from ticklake.catalog.upsert import insert_new
-from ticklake.core.jobs import ACTIVE, ENDED, STREAM, Job, JobState, NewJob, without_successor
+from ticklake.core.jobs import ACTIVE, ENDED, ENDLESS, Job, JobState, NewJob, abandoned
 from ticklake.core.selection import parse_count
 from ticklake.errors import BadInput, LeaseHeld, NotFound
 
@@ -29,6 +30,8 @@ _QUEUED, _RUNNING = JobState.QUEUED.value, JobState.RUNNING.value
 _ACTIVE, _ENDED = [state.value for state in ACTIVE], [state.value for state in ENDED]
 _IS_ACTIVE, _IS_QUEUED = text("state IN ('queued', 'running')"), text("state = 'queued'")
 """As the indexes of active jobs are declared: SQLite uses them for no other words."""
+_MOST_ENDLESS = 1_000
+"""How many of the newest jobs without an end are looked at."""
 _AT_ONCE = 500
 """How many jobs go into one statement."""
 
@@ -52,7 +55,7 @@ class JobQueue:
 
     def __init__(self, database: Database, now: Callable[[], int], lease: int) -> None:
         self._database = database
-        self._now = now
+        self.now = now
         self.lease = lease
 
     def add(self, jobs: Sequence[NewJob]) -> list[Job]:
@@ -62,7 +65,7 @@ class JobQueue:
 
     def add_within(self, connection: Connection, jobs: Sequence[NewJob]) -> list[Job]:
         """Do the same inside a transaction of the caller."""
-        now = self._now()
+        now = self.now()
         for start in range(0, len(jobs), _AT_ONCE):
             rows = [_values(job, now) for job in jobs[start : start + _AT_ONCE]]
             connection.execute(insert_new(_JOBS), rows)
@@ -137,9 +140,26 @@ class JobQueue:
         with self._database.read() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
+    def abandoned(self) -> list[Job]:
+        """Return the jobs that were to go on until they are cancelled, but failed, and for which there is no later one."""
+        query = rows_of(_JOBS).where(_JOBS.c.operation.in_(sorted(ENDLESS))).order_by(_JOBS.c.id.desc())
+        with self._database.read() as connection:
+            return abandoned(map(_job, connection.execute(query.limit(_MOST_ENDLESS))))
+
+    def check_active(self) -> None:
+        """Read all jobs that wait or run: a damaged one keeps workers from all that come after it.
+
+        Raises
+        ------
+        CatalogDamaged
+        """
+        with self._database.read() as connection:
+            for row in connection.execute(rows_of(_JOBS).where(_IS_ACTIVE)):
+                _job(row)
+
     def waiting_since(self) -> int | None:
         """Return since when the job has been due that waits longest; ``None`` if none is due."""
-        query = select(func.min(_JOBS.c.due_at)).where(_IS_QUEUED, _JOBS.c.due_at <= self._now())
+        query = select(func.min(_JOBS.c.due_at)).where(_IS_QUEUED, _JOBS.c.due_at <= self.now())
         with self._database.read() as connection:
             return connection.execute(query).scalar()
 
@@ -148,9 +168,9 @@ class JobQueue:
 
         Jobs with the highest priority come first, then the oldest; only one job per dataset runs at a time.
         """
-        now = self._now()
+        now = self.now()
         with self._database.write(durable=False) as connection:
-            _recover(connection, now)
+            self._recover(connection, now)
             statement = claims.claim(job_id is not None, lane)
             values = {"now": now, "expires": now + self.lease, "who": owner, "number": job_id}
             row = connection.execute(statement, values).first()
@@ -171,9 +191,9 @@ class JobQueue:
             If another job works on one of them; none is held then.
         LeaseLost
         """
-        now = self._now()
+        now = self.now()
         with self._database.write(durable=False) as connection:
-            _recover(connection, now)
+            self._recover(connection, now)
             if connection.execute(claims.MINE, claims.named(job, {})).first() is None:
                 raise claims.lease_lost(job)
             self._hold(connection, job, names, now)
@@ -190,7 +210,7 @@ class JobQueue:
         ------
         LeaseLost
         """
-        expires = self._now() + self.lease
+        expires = self.now() + self.lease
         values: dict[str, Any] = {"expires_at": expires}
         if done is not None:
             values["done"] = done
@@ -209,28 +229,23 @@ class JobQueue:
         LeaseLost
             If the lease was taken over: then the other worker records how it ended.
         """
-        ending: dict[str, Any] = {"state": state.value, "outcome": outcome, "finished_at": self._now()}
+        ending: dict[str, Any] = {"state": state.value, "outcome": outcome, "finished_at": self.now()}
         if state is JobState.SUCCEEDED:
             ending["done"] = 1.0
         return self._leave(job, ending, closing)
 
-    def retry(self, job: Job, outcome: str, wait: int, closing: Statement | None = None) -> Job:
-        """Queue a job again after a failed attempt, due in *wait* nanoseconds."""
-        now = self._now()
-        values = {"state": _QUEUED, "outcome": outcome, "due_at": now + wait, "attempts": job.attempts_in_a_row(now)}
+    def retry(
+        self, job: Job, outcome: str, wait: int, closing: Statement | None = None, tries: int | None = None
+    ) -> Job:
+        """Queue a job again after a failed attempt, due in *wait* nanoseconds; *tries* is how many count, by default all."""
+        values: dict[str, Any] = {"state": _QUEUED, "outcome": outcome, "due_at": self.now() + wait}
+        if tries is not None:
+            values["attempts"] = tries
         return self._leave(job, values, closing)
-
-    def attempts_in_a_row(self, job: Job) -> int:
-        """Return how many attempts of a job that runs ended one after the other, this one included."""
-        return job.attempts_in_a_row(self._now())
-
-    def failed_streams(self) -> list[Job]:
-        """Return the jobs of streams that failed and were not made again: what they collected is collected no more."""
-        return without_successor(self.find(operation=STREAM, limit=_AT_ONCE))
 
     def give_back(self, job: Job, outcome: str, wait: int = 0, closing: Statement | None = None) -> Job:
         """Queue a job again without counting the attempt: its worker was asked to stop, or another job has its dataset."""
-        values = {"state": _QUEUED, "outcome": outcome, "due_at": self._now() + wait, "attempts": job.attempts - 1}
+        values = {"state": _QUEUED, "outcome": outcome, "due_at": self.now() + wait, "attempts": job.attempts - 1}
         return self._leave(job, values, closing)
 
     def cancel(self, job_id: int) -> Job:
@@ -238,27 +253,40 @@ class JobQueue:
         parse_count("job_id", job_id, of="a job")
         waiting = update(_JOBS).where(_JOBS.c.id == job_id, _JOBS.c.state == _QUEUED)
         running = update(_JOBS).where(_JOBS.c.id == job_id, _JOBS.c.state == _RUNNING)
-        ending = {"state": JobState.CANCELLED.value, "outcome": "cancelled before it began", "finished_at": self._now()}
+        ending = {"state": JobState.CANCELLED.value, "outcome": "cancelled before it began", "finished_at": self.now()}
         with self._database.write() as connection:
             if not connection.execute(waiting.values(**ending)).rowcount:
                 connection.execute(running.values(cancelling=True))
         return self.get(job_id)
 
     def recover(self) -> list[Job]:
-        """Take jobs from workers without heartbeats: queue them again, or end them if all attempts are used up."""
-        now = self._now()
+        """Take jobs from workers without heartbeats: queue them again, or end them if all attempts are used up.
+
+        A worker whose process ran on this machine and has ended loses its jobs at once.
+        """
+        now = self.now()
         # Every worker looks each second, and nearly always no other one is silent: a look needs no write lock.
         with self._database.read() as connection:
-            if connection.execute(claims.ANY_SILENT, {"now": now}).first() is None:
-                return []
+            held = connection.execute(claims.HELD_BY).all()
+        gone = list(filter(is_gone, {row.owner for row in held}))
+        if not gone and all(row.expires_at > now for row in held):
+            return []
         with self._database.write(durable=False) as connection:
-            return _recover(connection, now)
+            return self._recover(connection, now, gone)
 
     def cleanup_completed(self, max_age: int) -> int:
         """Delete jobs that ended more than *max_age* nanoseconds ago, and return how many; their runs stay."""
-        ended = _JOBS.c.state.in_(_ENDED) & (_JOBS.c.finished_at <= self._now() - max_age)
+        ended = _JOBS.c.state.in_(_ENDED) & (_JOBS.c.finished_at <= self.now() - max_age)
         with self._database.write() as connection:
             return connection.execute(delete(_JOBS).where(ended)).rowcount
+
+    def _recover(self, connection: Connection, now: int, gone: Sequence[str] = ()) -> list[Job]:
+        """Take jobs from workers without heartbeats, or that are *gone*, before others get their leases."""
+        recovered = connection.execute(claims.RECOVER, {"now": now, "gone": list(gone), "lease": self.lease})
+        jobs = {row.id: _job(row) for row in recovered}
+        if jobs:
+            connection.execute(delete(_LEASES).where(_LEASES.c.job_id.in_(list(jobs))))
+        return list(jobs.values())
 
     def _hold(self, connection: Connection, job: Job, names: Sequence[str], now: int) -> None:
         values = {"job_id": job.id, "fence": job.fence, "expires_at": now + self.lease}
@@ -278,15 +306,6 @@ class JobQueue:
             if closing is not None:
                 connection.execute(*closing)
         return _job(row)
-
-
-def _recover(connection: Connection, now: int) -> list[Job]:
-    """Take jobs from workers without heartbeats, before others get their leases."""
-    recovered = connection.execute(claims.RECOVER, {"now": now})
-    jobs = {row.id: _job(row) for row in recovered}
-    if jobs:
-        connection.execute(delete(_LEASES).where(_LEASES.c.job_id.in_(list(jobs))))
-    return list(jobs.values())
 
 
 def _identical(connection: Connection, fingerprints: Sequence[str]) -> dict[str, Job]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -12,12 +12,18 @@ from typing import Any
 from ticklake.core.display import Displayed, moment
 from ticklake.core.time import MINUTE, SECOND
 
-__all__ = ["ACTIVE", "ENDED", "STREAM", "Job", "JobState", "NewJob", "fingerprint", "without_successor"]
-
-STREAM = "stream"
-"""The operation that goes on until it is cancelled, for any number of streams."""
-_STEADY = 10 * MINUTE
-"""A job of streams that ran for so long has begun well."""
+__all__ = [
+    "ACTIVE",
+    "ENDED",
+    "ENDLESS",
+    "LONG_RUN",
+    "LONGEST_PAUSE",
+    "Job",
+    "JobState",
+    "NewJob",
+    "abandoned",
+    "fingerprint",
+]
 
 
 class JobState(StrEnum):
@@ -34,6 +40,12 @@ class JobState(StrEnum):
 ACTIVE = frozenset({JobState.QUEUED, JobState.RUNNING})
 """States in which a job has not ended."""
 ENDED = frozenset(JobState) - ACTIVE
+ENDLESS = frozenset({"stream", "poll"})
+"""Operations that go on until they are cancelled: nothing that may pass makes their jobs fail, however often it happens."""
+LONG_RUN = 10 * MINUTE
+"""After a try of an endless job that ran so long its tries are counted anew: what fails at once, again and again, fails sooner."""
+LONGEST_PAUSE = 5 * MINUTE
+"""The longest pause of an endless job whose workers die one soon after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +110,7 @@ class Job(Displayed):
             "subject": self.subject,
             "state": self.state.value,
             "done": done,
-            "tries": f"{self.attempts} of {self.max_attempts}",
+            "tries": self.tries,
             "due": due,
             "outcome": self.outcome,
         }
@@ -107,6 +119,24 @@ class Job(Displayed):
     def is_active(self) -> bool:
         """Whether it has not ended."""
         return self.state in ACTIVE
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether it goes on until it is cancelled."""
+        return self.operation in ENDLESS
+
+    @property
+    def tries(self) -> str:
+        """How often it was tried, and how often it may be: ``2 of 5``; of an endless job how often in a row."""
+        if self.is_endless:
+            return str(self.attempts)
+        return f"{self.attempts} of {self.max_attempts}"
+
+    def counted_tries(self, now: int) -> int:
+        """Return how many tries count if the one that runs fails *now*."""
+        if self.is_endless and self.started_at is not None and now - self.started_at >= LONG_RUN:
+            return 1
+        return self.attempts
 
     @property
     def status(self) -> str:
@@ -118,12 +148,6 @@ class Job(Displayed):
         """The finished share, 0 to 1."""
         return self.done
 
-    def attempts_in_a_row(self, now: int) -> int:
-        """Return how many attempts ended one after the other: for streams, one that ran for long begins the count anew."""
-        if self.operation == STREAM and self.started_at is not None and now - self.started_at >= _STEADY:
-            return 1
-        return self.attempts
-
     def seconds_left(self, now: int) -> float | None:
         """Estimate the seconds until it is done from its finished share and the time so far; ``None`` if neither is known."""
         if self.state is not JobState.RUNNING or self.started_at is None or not 0 < self.done <= 1:
@@ -131,16 +155,31 @@ class Job(Displayed):
         return (now - self.started_at) / SECOND * (1 - self.done) / self.done
 
 
-def without_successor(jobs: Iterable[Job]) -> list[Job]:
-    """Return those of *jobs*, which come newest first, that failed and were not made again since."""
-    newest: dict[str, Job] = {}
-    for job in jobs:
-        newest.setdefault(fingerprint(job.operation, job.subject, job.parameters), job)
-    return [job for job in newest.values() if job.state is JobState.FAILED]
-
-
 def fingerprint(operation: str, subject: str, parameters: dict[str, Any]) -> str:
     """Return a digest that is the same for jobs that do the same."""
     # Sorted, because parameters mean the same in any order.
     text = json.dumps([operation, subject, parameters], sort_keys=True, ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def abandoned(jobs: Iterable[Job]) -> list[Job]:
+    """Return the endless jobs that failed and collect something that no later job was created for; *jobs* are the newest first."""
+    found: list[Job] = []
+    created_later = set[str]()
+    for job in jobs:
+        wanted = set(_wanted(job))
+        if job.is_endless and job.state is JobState.FAILED and not wanted <= created_later:
+            found.append(job)
+        # Also of one that was cancelled: then somebody wanted it to end.
+        created_later |= wanted
+    return found
+
+
+def _wanted(job: Job) -> Iterator[str]:
+    """Yield what an endless job collects: its dataset, or each kind of each symbol of its streams."""
+    if job.dataset is not None:
+        yield job.dataset
+    for stream in job.parameters.get("streams", ()):
+        for kind in stream["kinds"]:
+            for symbol in stream["symbols"]:
+                yield f"{stream['exchange']}:{kind}:{symbol}"

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ticklake.core.display import moment
+from ticklake.core.time import MINUTE
 from ticklake.errors import CatalogDamaged, StorageError
 from ticklake.interfaces.schema import to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ticklake.core.jobs import Job
     from ticklake.lake import Lake
 
-__all__ = ["lake_health"]
+__all__ = ["LONG_WAIT", "failed_for_good", "lake_health"]
 
-_FEW = 5
-_READ = 500
-"""So many jobs are read to see whether they can be."""
+LONG_WAIT = 15 * MINUTE
+"""So long does no job wait that is due, if workers do jobs."""
 
 
 def lake_health(lake: Lake, *, only_stale: bool = False, search: str = "") -> dict[str, Any]:
@@ -33,12 +35,12 @@ def lake_health(lake: Lake, *, only_stale: bool = False, search: str = "") -> di
         problems.append(f"{stale:,} of {kept_up:,} datasets are stale")
     if silent := streams.total() - streams["live"]:
         problems.append(f"{silent:,} of {streams.total():,} streams are not live")
-    problems += _of_jobs(lake)
     try:
         lake.engine.check_space()
     except StorageError:
         # Not the error's text, which names folders of the server.
         problems.append("the disk is almost full (min_free): nothing more is collected until some of it is free")
+    problems += _of_jobs(lake)
     chosen = [each for each in fresh if search in each.dataset and (each.is_stale or not only_stale)]
     return {
         "status": "degraded" if problems else "ok",
@@ -53,16 +55,21 @@ def lake_health(lake: Lake, *, only_stale: bool = False, search: str = "") -> di
     }
 
 
+def failed_for_good(job: Job) -> str:
+    """Return what is wrong with a job of streams, or a poll, that failed and has no successor."""
+    return f"job {job.id} ({job.operation}) failed, and no later one collects in its place: {job.outcome}"
+
+
 def _of_jobs(lake: Lake) -> Iterator[str]:
     """Yield what keeps jobs from being done."""
     queue = lake.jobs.queue
     try:
-        # A worker reads those that wait, and takes none while one of them is damaged.
-        queue.find(state="active", limit=_READ)
-        failed = queue.failed_streams()
+        queue.check_active()
+        for job in queue.abandoned():
+            yield failed_for_good(job)
     except CatalogDamaged:
-        yield "the jobs cannot be read, so that none is done: 'ticklake verify' says what is damaged"
-        return
-    if failed:
-        numbers = ", ".join(str(job.id) for job in failed[:_FEW])
-        yield f"{len(failed):,} jobs of streams failed, and nothing collects in their place: {numbers}"
+        # Not the error's text, which names files of the server.
+        yield "jobs of the catalog are damaged, and may keep all others from being done: see ticklake doctor"
+    since = queue.waiting_since()
+    if since is not None and lake.engine.now() - since > LONG_WAIT:
+        yield f"a job has been due for {(lake.engine.now() - since) // MINUTE:,} minutes: no worker takes it"

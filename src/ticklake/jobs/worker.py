@@ -183,12 +183,12 @@ class Worker:
 
     def _ended(self, job: Job, run: Run | None, outcome: Outcome, at_least: float = 0.0) -> Job:
         """End the job and its run together: a worker that is killed has ended both or neither."""
-        attempts = self.queue.attempts_in_a_row(job)
-        if not outcome.retriable or attempts >= job.max_attempts:
+        tries = job.counted_tries(self.queue.now())
+        if not outcome.retriable or (tries >= job.max_attempts and not job.is_endless):
             return self._finished(job, run, outcome.state, outcome.text)
-        wait = self.retry.wait(attempts, random.random(), at_least)  # noqa: S311
+        wait = self.retry.wait(tries, random.random(), at_least)  # noqa: S311
         closing = self._closing(run, RunState(outcome.state), outcome.text)
-        return self._leave(job, run, lambda: self.queue.retry(job, outcome.text, wait, closing))
+        return self._leave(job, run, lambda: self.queue.retry(job, outcome.text, wait, closing, tries))
 
     def _stopped(self, job: Job, run: Run | None, outcome: str) -> Job:
         if not self.queue.get(job.id).cancelling:

@@ -14,12 +14,10 @@ from typer.testing import CliRunner
 
 from ticklake.app import LIMITS_FILE, open_lake
 from ticklake.config import Settings, load_settings
-from ticklake.core.jobs import JobState, NewJob
 from ticklake.core.time import DAY, HOUR, SECOND
 from ticklake.interfaces.cli.main import app
 from ticklake.interfaces.doctor import contents, exchanges, machine
 from ticklake.interfaces.doctor.findings import State
-from ticklake.interfaces.health import lake_health
 from ticklake.storage.file_systems import FileSystem
 from ticklake.testing.rows import bars
 
@@ -187,18 +185,6 @@ def test_a_job_whose_worker_died_is_named(lake):
     with open_lake(lake.root, clock=lambda: time.time_ns() + 5 * 60 * SECOND) as later:
         [finding] = contents.jobs(later)
     assert finding.text == f"1 job lost the worker: {job.id} (compact all datasets)"
-
-
-def test_streams_that_failed_are_wrong_for_doctor_and_for_health(lake):
-    queue = lake.jobs.queue
-    queue.add([NewJob("stream", "binance", parameters={"streams": []})])
-    queue.finish(queue.claim("nobody"), JobState.FAILED, "no such market")
-    (finding,) = contents.jobs(lake)
-    assert finding.state == "wrong"
-    assert "binance: no such market" in finding.text
-    health = lake_health(lake)
-    assert health["status"] == "degraded"
-    assert "1 jobs of streams failed" in str(health["problems"])
 
 
 def test_a_run_of_a_dead_process_is_a_warning(lake, monkeypatch):

@@ -215,7 +215,7 @@ def _row(job: Job) -> tuple[Any, ...]:
     seconds_left = job.seconds_left(time.time_ns())
     if seconds_left is not None:
         left = f"{seconds_left:,.0f} s"
-    tries = f"{job.attempts}/{job.max_attempts}"
+    tries = job.tries.replace(" of ", "/")
     return job.id, job.state, job.operation, job.subject, tries, f"{job.done:.0%}", left, job.outcome
 
 

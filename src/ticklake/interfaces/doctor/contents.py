@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from ticklake.core.runs import RunState
 from ticklake.core.time import DAY, MINUTE, SECOND
-from ticklake.errors import CatalogDamaged, CatalogOutdated
+from ticklake.errors import CatalogOutdated
 from ticklake.interfaces.cli.output import big, count_of
 from ticklake.interfaces.doctor.findings import Finding, ok, warning, wrong
+from ticklake.interfaces.health import LONG_WAIT, failed_for_good
 from ticklake.lake import Lake
 
 __all__ = ["backups", "catalog", "freshness", "jobs", "runs"]
@@ -16,7 +17,6 @@ __all__ = ["backups", "catalog", "freshness", "jobs", "runs"]
 _LARGE_LOG = 1024**3
 """Bytes of a write-ahead log that cannot be usual: SQLite begins it anew at some megabytes."""
 _OLD_BACKUP = 7 * DAY
-_LONG_WAIT = 15 * MINUTE
 _AHEAD = 10 * SECOND
 _FEW = 3
 
@@ -82,16 +82,12 @@ def freshness(lake: Lake) -> Iterator[Finding]:
 
 
 def jobs(lake: Lake) -> Iterator[Finding]:
-    """Check that jobs can be read, and are being done."""
-    try:
-        yield from _readable_jobs(lake)
-    except CatalogDamaged as error:
-        yield wrong("jobs", f"they cannot be read, so that none is done: {error}", "ticklake verify")
-
-
-def _readable_jobs(lake: Lake) -> Iterator[Finding]:
+    """Check that jobs are being done."""
     now, queue = lake.engine.now(), lake.jobs.queue
-    queue.find(state="active", limit=1_000)
+    queue.check_active()
+    ended = queue.abandoned()
+    for job in ended[:_FEW]:
+        yield wrong("jobs", failed_for_good(job), "create it again; one that is cancelled counts, too")
     since = queue.waiting_since()
     stuck = [
         job for job in queue.find(state="running", limit=1_000) if job.expires_at is not None and job.expires_at < now
@@ -100,13 +96,9 @@ def _readable_jobs(lake: Lake) -> Iterator[Finding]:
         names = [f"{job.id} ({job.operation} {job.subject})" for job in stuck]
         text = f"{count_of(len(stuck), 'job')} lost the worker: {_some(names)}"
         yield warning("jobs", text, "ticklake daemon, or ticklake worker, goes on with them")
-    failed = [f"{job.id} ({job.subject}: {job.outcome})" for job in queue.failed_streams()]
-    if failed:
-        text = f"{count_of(len(failed), 'job')} of streams failed, and nothing collects in their place: {_some(failed)}"
-        yield wrong("jobs", text, "make them again; 'ticklake jobs cleanup' forgets those that ended")
-    if since is not None and now - since > _LONG_WAIT:
+    if since is not None and now - since > LONG_WAIT:
         yield warning("jobs", f"a job has been due for {_length(now - since)}", "ticklake daemon, or ticklake worker")
-    elif not stuck and not failed:
+    elif not stuck and not ended:
         counts = queue.active_counts()
         yield ok("jobs", f"{counts.get('running', 0):,} running, {counts.get('queued', 0):,} waiting")
 
