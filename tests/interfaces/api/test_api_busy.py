@@ -20,12 +20,12 @@ def test_writes_that_wait_for_their_turn_keep_no_read_waiting(tmp_path, serve):
         other = sqlite3.connect(tmp_path / "lake" / "catalog.db", isolation_level=None)
         other.execute("begin immediate")
         answers = []
-        writers = [
-            threading.Thread(
-                target=lambda: answers.append(client.post(f"/datasets/{TRADES}/rows", json=ROWS).status_code)
-            )
-            for _ in range(12)
-        ]
+
+        def save(number):
+            rows = [{**ROWS[0], "id": str(number), "ts": f"2024-01-01T00:00:{number:02}Z"}]
+            answers.append(client.post(f"/datasets/{TRADES}/rows", json=rows).status_code)
+
+        writers = [threading.Thread(target=save, args=(number,)) for number in range(1, 13)]
         for writer in writers:
             writer.start()
         time.sleep(0.3)
