@@ -234,11 +234,23 @@ def _replace_file(lake: _Lake, tree: Tree, fresh: Path, kept: Path, *, in_memory
             if in_memory:
                 database.backup(fresh)
         # The new catalog is closed before it is moved, so that its log does not stay behind under the old name.
+        _check_whole(fresh)
         if replace.set_aside(lake.path, kept):
             kept_name = kept.name
         sync(lake.path.parent)
         put_in_place(fresh, lake.path)
     return filled, kept_name
+
+
+def _check_whole(fresh: Path) -> None:
+    """Refuse a catalog whose log did not fit into its file when it was closed: without the log, it is damaged.
+
+    Raises
+    ------
+    DiskFull
+    """
+    if fresh.with_name(f"{fresh.name}-wal").exists():
+        raise DiskFull(f"no space for {fresh}: free some, nothing was changed")
 
 
 @contextmanager

@@ -106,6 +106,36 @@ def test_commits_come_once_and_a_client_that_was_away_goes_on(lake, http):
     assert seen[0][1]["spans"][0]["start"] == "2024-01-01T00:00:00Z"
 
 
+def test_a_client_that_is_cut_while_it_catches_up_goes_on_from_there(lake, http):
+    started = lake.engine.catalog.version()
+    for hour in range(6):
+        lake.save(BARS, bar(hour))
+    last_id, seen = f"{started}.7", []
+    # A connection a commit, each cut after it.
+    for version in range(started + 1, lake.engine.catalog.version() + 1):
+        with ExitStack() as stack:
+            address = "/events?topics=commits"
+            answer = stack.enter_context(http.stream("GET", address, headers={"Last-Event-ID": last_id}))
+            events = Events(answer)
+            assert next(iter(events))[0] == "ready"
+            seen.append(next(iter(events))[1]["version"])
+            last_id = events.last_id
+        assert last_id.startswith(f"{version}.")
+    assert seen == list(range(started + 1, lake.engine.catalog.version() + 1))
+
+
+def test_a_version_of_several_datasets_has_its_id_at_the_last_of_them(lake):
+    rows = [{"ts": "2024-01-01T00:00:00Z", "price": 1, "amount": 1}]
+    lake.save_all([(f"x:trades:A{number}/B", rows) for number in range(3)])
+    lake.save(BARS, bar(0))
+    lake.save(BARS, bar(1))
+    changes = lake.changes_since(0)
+    look = event_module.Look(9, 90, changes, (), (), (), False)
+    found = [text.partition("\n")[0] for text in event_module.messages_of(look, ["commits"], 70)]
+    first = changes[0].version
+    assert found == ["event: commits", "event: commits", f"id: {first}.70", f"id: {first + 1}.70", "id: 9.90"]
+
+
 def test_commits_of_another_process_come_too(tmp_path, serve):
     with open_lake(tmp_path / "lake") as lake, open_lake(tmp_path / "lake") as other, ExitStack() as stack:
         events, _ = listening(stack, serve(lake, poll_seconds=0.02))

@@ -38,6 +38,8 @@ CALLS = {
     "bad time": ("snippet", {"dataset": BARS, "start": "'); import os; ('"}),
     "bad limit": ("list", {"limit": 0}),
     "bad argument": ("list", {"limit": "many"}),
+    "no such argument": ("query", {"query": "select 1"}),
+    "one large row": ("query", {"sql": "select repeat('x', 70000) as text from trades", "limit": 10}),
 }
 
 
@@ -124,6 +126,7 @@ def test_queries_are_answered_and_cut_aloud(answers):
     assert "3 of 900" in cut["note"]
     long, _ = answers["long"]
     assert (len(long) <= 60_000, json.loads(long)["complete"]) == (True, False)
+    assert "alone is larger than 60,000" in good(answers, "one large row")["note"]
 
 
 @pytest.mark.parametrize(
@@ -134,13 +137,16 @@ def test_queries_are_answered_and_cut_aloud(answers):
         ("file", "InvalidQuery"),
         ("bad time", "InvalidTime"),
         ("bad limit", "limit=0"),
-        ("bad argument", "limit"),
+        ("bad argument", "BadInput: limit: "),
+        ("no such argument", "there is no argument 'query'; query takes sql, limit"),
     ],
 )
 def test_errors_reach_the_model_in_plain_words(answers, name, words):
     text, is_error = answers[name]
     assert is_error
     assert words in text
+    assert "\n" not in text
+    assert "pydantic" not in text
     assert not Path("/tmp/ticklake-mcp-written").exists()
 
 

@@ -7,6 +7,7 @@ import json
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 from starlette.responses import Response
@@ -54,22 +55,39 @@ class Position:
         return cls(int(version), int(at))
 
 
-def messages_of(look: Look, topics: Sequence[str]) -> list[str]:
-    """Return a look as messages of these topics; the last one carries the id, so that whoever has it has all of them."""
-    events = list(_events_of(look, topics))
+def messages_of(look: Look, topics: Sequence[str], at: int) -> list[str]:
+    """Return a look as messages of these topics; the last one carries the id, so that whoever has it has all of them.
+
+    The last commit of each version has one, too: who is cut there goes on from there. *at* is the time up to which the client has
+    all else until it has the whole look.
+    """
+    events = list(_events_of(look, topics, at))
     if not events:
         return []
-    messages = [message(name, data) for name, data in events[:-1]]
-    name, data = events[-1]
-    return [*messages, message(name, data, Position(look.version, look.at))]
+    name, data, _ = events[-1]
+    return [message(*event) for event in events[:-1]] + [message(name, data, Position(look.version, look.at))]
 
 
-def _events_of(look: Look, topics: Sequence[str]) -> Iterator[tuple[str, Any]]:
+def _events_of(look: Look, topics: Sequence[str], at: int) -> Iterator[tuple[str, Any, Position | None]]:
     if look.missed:
-        yield "missed", {"version": look.version, "detail": "older commits were vacuumed: read what you need anew"}
+        detail = "older commits were vacuumed: read what you need anew"
+        yield "missed", {"version": look.version, "detail": detail}, None
     if "commits" in topics:
-        for change in look.commits:
-            yield "commits", _commit_to_json(change)
+        yield from _commits_of(look.commits, at)
+    for name, data in _others_of(look, topics):
+        yield name, data, None
+
+
+def _commits_of(commits: Sequence[DatasetChange], at: int) -> Iterator[tuple[str, Any, Position | None]]:
+    later = [change.version for change in commits[1:]]
+    for change, following in zip_longest(commits, later):
+        position = None
+        if change.version != following:
+            position = Position(change.version, at)
+        yield "commits", _commit_to_json(change), position
+
+
+def _others_of(look: Look, topics: Sequence[str]) -> Iterator[tuple[str, Any]]:
     if "jobs" in topics:
         for job in look.jobs:
             yield "jobs", job_to_json(job, look.at)
@@ -105,14 +123,14 @@ class EventClient:
 
     def __init__(self, topics: Sequence[str]) -> None:
         self.topics = topics
-        self._since: int | None = None
+        self._since: Position | None = None
         self._held: list[Look] = []
         self._waiting: deque[str] = deque()
         self._changed = asyncio.Event()
         self._is_ended = False
 
-    def begin(self, messages: Sequence[str], since: int) -> None:
-        """Send these first, and then every commit after version *since*."""
+    def begin(self, messages: Sequence[str], since: Position) -> None:
+        """Send these first, and then all that comes after *since*."""
         self._put_all(messages)
         self._since = since
         for look in self._held:
@@ -125,10 +143,10 @@ class EventClient:
             self._held.append(look)
             return
         since = self._since
-        self._since = max(since, look.version)
+        self._since = Position(max(since.version, look.version), max(since.at, look.at))
         # The first messages had those up to there.
-        new = [change for change in look.commits if change.version > since]
-        self._put_all(messages_of(replace(look, commits=new), self.topics))
+        new = [change for change in look.commits if change.version > since.version]
+        self._put_all(messages_of(replace(look, commits=new), self.topics, since.at))
 
     def _put_all(self, messages: Sequence[str]) -> None:
         if self._is_ended or not messages:
@@ -197,15 +215,15 @@ class EventStream(Response):
         """Send how things are now, and what was missed, before all that comes."""
         await self._server.watch.add(self._client.put)
         try:
-            messages, version = await self._server.read(
+            messages, since = await self._server.read(
                 _first_messages, self._server.lake, self._client.topics, self._since
             )
         except TicklakeError as error:
-            messages, version = [message("error", {"title": type(error).__name__, "detail": str(error)})], 0
-            self._client.begin(messages, version)
+            messages = [message("error", {"title": type(error).__name__, "detail": str(error)})]
+            self._client.begin(messages, Position(0, 0))
             self._client.end()
         else:
-            self._client.begin(messages, version)
+            self._client.begin(messages, since)
 
     async def _send_all(self, send: Send) -> None:
         while (text := await self._client.next()) is not None:
@@ -215,8 +233,8 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _first_messages(lake: Lake, topics: Sequence[str], since: Position | None) -> tuple[Sequence[str], int]:
-    """Return what a client gets first: that it is connected, and what is active or was missed; and the version that this is of."""
+def _first_messages(lake: Lake, topics: Sequence[str], since: Position | None) -> tuple[Sequence[str], Position]:
+    """Return what a client gets first: that it is connected, and what is active or was missed; and up to where that is."""
     now = Position(lake.engine.catalog.version(), lake.engine.now())
     ready = message("ready", {"version": now.version}, since)
     missed: Sequence[DatasetChange] | None = ()
@@ -226,7 +244,7 @@ def _first_messages(lake: Lake, topics: Sequence[str], since: Position | None) -
         missed = _commits_since(lake, since.version)
     jobs, runs = ended_since(lake, at)
     look = Look(now.version, now.at, missed or (), jobs, runs, lake.streams.status(), missed is None)
-    return [ready, *messages_of(look, topics), message("current", {"version": now.version}, now)], now.version
+    return [ready, *messages_of(look, topics, at), message("current", {"version": now.version}, now)], now
 
 
 def _commits_since(lake: Lake, version: int) -> Sequence[DatasetChange] | None:

@@ -38,6 +38,9 @@ def answer_of(rows: Sequence[Any], limit: int, *, total: int | None = None, hint
     while len(text) > MOST_BYTES and shown:
         shown = shown[: len(shown) // 2]
         text = _text(shown, total, hint, facts)
+    if not shown and rows:
+        hint = f"The first one alone is larger than {MOST_BYTES:,} characters: ask for fewer columns, or for parts of texts."
+        text = _text(shown, total, hint, facts)
     return text
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import pydantic
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 
 from ticklake.app import tool
+from ticklake.core.lookup import did_you_mean
 from ticklake.errors import TicklakeError
 from ticklake.interfaces.mcp.tools import Tools
 from ticklake.lake import Lake
@@ -29,7 +31,7 @@ _READ_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempo
 def make_server(lake: Lake, sandbox: Sandbox, address: str) -> MCPServer[Any]:
     """Return the server of a lake's tools; who makes it closes the lake and the sandbox."""
     version = tool().removeprefix("ticklake ")
-    server: MCPServer[Any] = MCPServer("ticklake", instructions=_INSTRUCTIONS, version=version, log_level="WARNING")
+    server = _Server("ticklake", instructions=_INSTRUCTIONS, version=version, log_level="WARNING")
     for function in Tools(lake, sandbox, address).all:
         # Text and no structure: the answer would be sent twice.
         server.add_tool(
@@ -40,6 +42,30 @@ def make_server(lake: Lake, sandbox: Sandbox, address: str) -> MCPServer[Any]:
             structured_output=False,
         )
     return server
+
+
+class _Server(MCPServer[Any]):
+    """A server that says in one line which arguments of a tool are wrong."""
+
+    async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
+        """Call a tool by its name."""
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            if not isinstance(error.__cause__, pydantic.ValidationError):
+                raise
+            (known,) = [list(each.input_schema["properties"]) for each in await self.list_tools() if each.name == name]
+            text = "; ".join(_lines(error.__cause__, known, arguments))
+            raise ToolError(f"BadInput: {text}; {name} takes {', '.join(known)}") from error
+
+
+def _lines(error: pydantic.ValidationError, known: list[str], arguments: dict[str, Any]) -> Iterator[str]:
+    """Yield for each wrong argument which it is, and what is wrong with it."""
+    for each in error.errors():
+        yield f"{'.'.join(map(str, each['loc']))}: {each['msg']}"
+    for name in arguments:
+        if name not in known:
+            yield f"there is no argument {name!r}{did_you_mean(name, known)}"
 
 
 def _told(function: Callable[..., str]) -> Callable[..., str]:
