@@ -34,6 +34,7 @@
     │   ├── CatalogTooNew          written by a newer Ticklake
     │   ├── VersionGone            a version of the lake that vacuum has removed, or its history
     │   ├── CatalogDamaged
+    │   │   └── CatalogReplaced    deleted or replaced while it was open
     │   ├── CatalogOutdated        older than what was acknowledged: commits are missing
     │   ├── CatalogBusy            retriable: another process held it too long
     │   ├── Conflict               retriable: somebody else committed first
@@ -66,6 +67,7 @@ __all__ = [
     "Cancelled",
     "CatalogBusy",
     "CatalogDamaged",
+    "CatalogReplaced",
     "CatalogError",
     "CatalogOutdated",
     "CatalogTooNew",
@@ -259,6 +261,10 @@ class VersionGone(CatalogError):
 
 class CatalogDamaged(CatalogError):
     """The catalog's own file is damaged."""
+
+
+class CatalogReplaced(CatalogDamaged):
+    """The catalog's file was deleted or replaced while it was open: the lake has to be opened again."""
 
 
 class CatalogOutdated(CatalogError):

@@ -36,6 +36,7 @@ from ticklake.errors import (
     CatalogBusy,
     CatalogDamaged,
     CatalogError,
+    CatalogReplaced,
     DiskFull,
     ReadOnlyLake,
     StorageError,
@@ -273,7 +274,7 @@ class Database:
         if self._identity is None:
             self._identity = identity
         elif identity != self._identity:
-            raise CatalogDamaged(
+            raise CatalogReplaced(
                 f"{self.where} was deleted or replaced while it was open: restore a backup or run 'ticklake rebuild', "
                 "then open the lake again"
             )

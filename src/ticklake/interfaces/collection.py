@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from ticklake.errors import CatalogBusy, TicklakeError
-from ticklake.log import Log
+from ticklake.jobs.persistence import CANNOT_PASS, Persistent
 
 if TYPE_CHECKING:
     from ticklake.core.jobs import Job
-    from ticklake.jobs.worker import Worker
+    from ticklake.errors import TicklakeError
     from ticklake.lake import Lake
 
 __all__ = ["Collection"]
-
-_AGAIN = 15.0
-"""Seconds after which a worker that failed tries again."""
-_LOG = Log("jobs")
 
 
 class Collection:
@@ -31,7 +27,7 @@ class Collection:
     report
         Called with every job when it begins and when it has ended.
     say
-        Called with a text for each failure of a schedule, and of a worker that cannot take jobs.
+        Called with a text for each failure of a schedule, or of a loop, which then begins again.
     workers
         How many jobs are done at the same time, beside streams.
     """
@@ -39,9 +35,6 @@ class Collection:
     def __init__(
         self, lake: Lake, report: Callable[[Job], None], say: Callable[[str], None], *, workers: int = 1
     ) -> None:
-        self._lake = lake
-        self._say = say
-        self._unreadable: TicklakeError | None = None
         self._scheduler = lake.schedules.scheduler(say)
         self._workers = [lake.jobs.worker(report) for _ in range(workers)]
         # Streams never end by themselves: in the lane of other jobs they would hold up all that come later.
@@ -51,6 +44,12 @@ class Collection:
         self._scheduler.stopping = self._streams.stopping = self.stopping
         for worker in self._workers:
             worker.stopping, worker.lane = self.stopping, "others"
+        self._loops = [Persistent("worker", worker.run, self.stopping, say) for worker in self._workers]
+        self._loops += [
+            Persistent("streams", self._streams.run, self.stopping, say),
+            Persistent("scheduler", partial(self._scheduler.run, self._streams.idle), self.stopping, say),
+        ]
+        self._failure: TicklakeError | None = None
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
@@ -64,59 +63,39 @@ class Collection:
             worker.abandon()
 
     def run(self) -> int:
-        """Collect until stopped, the first worker in this thread; return how many jobs were taken.
-
-        What fails is said, and tried again: what collects for months must not end with a failure of one moment.
+        """Collect until stopped, the first worker in this thread; return how many jobs that one has taken.
 
         Raises
         ------
         TicklakeError
-            If the lake cannot be read any more.
+            If the lake cannot be worked on.
         """
-        threads = [
-            threading.Thread(target=self._scheduler.run, args=(self._streams.idle,), name="ticklake-scheduler"),
-            threading.Thread(target=self._work, args=(self._streams,), name="ticklake-streams"),
-        ]
-        others = self._workers[1:]
-        threads += [threading.Thread(target=self._work, args=(each,), name="ticklake-worker") for each in others]
+        first, *others = self._loops
+        threads = [threading.Thread(target=self._keep, args=(loop,), name=f"ticklake-{loop.name}") for loop in others]
         for thread in threads:
             thread.start()
         try:
-            count = self._work(self._workers[0])
+            first.run()
         finally:
-            # Also after an interruption: the process cannot end while the threads run.
+            # Also after an error of the worker: the process cannot end while the threads run.
             self.stop()
             for thread in threads:
                 thread.join()
-        if self._unreadable is not None:
-            raise self._unreadable
-        return count
+        if self._failure is not None:
+            raise self._failure
+        return self._workers[0].taken
 
-    def _work(self, worker: Worker) -> int:
-        """Let a worker work until it is told to stop; return how many jobs it took since it failed last."""
-        while True:
-            try:
-                return worker.run()
-            except TicklakeError as error:
-                _LOG.error("no jobs can be taken", reason=error)
-                self._say(f"no jobs can be taken: {error}")
-            except Exception as error:
-                _LOG.error("no jobs can be taken", failure=error)
-                self._say(f"no jobs can be taken: {type(error).__name__}: {error}")
-            if not self._can_go_on() or self.stopping.wait(_AGAIN):
-                return 0
+    def problems(self) -> list[str]:
+        """Return what keeps it from collecting now."""
+        return [loop.problem for loop in self._loops if loop.problem is not None]
 
-    def _can_go_on(self) -> bool:
-        """Whether the lake can be read; if not, all threads are told to stop."""
+    def _keep(self, loop: Persistent) -> None:
+        """Run one loop in its thread; an error that cannot pass ends all."""
         try:
-            self._lake.engine.catalog.version()
-        except CatalogBusy:
-            return True
-        except TicklakeError as error:
-            self._unreadable = error
+            loop.run()
+        except CANNOT_PASS as error:
+            self._failure = error
             self.stop()
-            return False
-        return True
 
     def start(self, on_end: Callable[[], object]) -> None:
         """Begin to collect in a thread; *on_end* is called in it once that has ended, also if nobody stopped it."""

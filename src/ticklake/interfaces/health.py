@@ -11,7 +11,7 @@ from ticklake.errors import CatalogDamaged, StorageError
 from ticklake.interfaces.schema import to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ticklake.core.jobs import Job
     from ticklake.lake import Lake
@@ -22,15 +22,16 @@ LONG_WAIT = 15 * MINUTE
 """So long does no job wait that is due, if workers do jobs."""
 
 
-def lake_health(lake: Lake, *, only_stale: bool = False, search: str = "") -> dict[str, Any]:
+def lake_health(lake: Lake, *, only_stale: bool = False, search: str = "", known: Sequence[str] = ()) -> dict[str, Any]:
     """Return how a lake is, as JSON: ``status`` is ``ok`` or ``degraded``, and ``problems`` says why.
 
-    ``data`` has the datasets, those that are kept up to now judged by the rule by which alerts call them stale.
+    ``data`` has the datasets, those that are kept up to now judged by the rule by which alerts call them stale. *known* are problems
+    of this process, which the lake does not know of.
     """
     fresh = lake.alerts.freshness()
     kept_up, stale = sum(each.is_kept_up for each in fresh), sum(each.is_stale for each in fresh)
     streams = Counter(stream.state for stream in lake.streams.status())
-    problems: list[str] = []
+    problems = list(known)
     if stale:
         problems.append(f"{stale:,} of {kept_up:,} datasets are stale")
     if silent := streams.total() - streams["live"]:

@@ -8,23 +8,25 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import sys
-from collections.abc import MutableMapping
+import threading
+from collections.abc import Callable, MutableMapping
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ticklake.core.redact import redacted
 from ticklake.errors import BadInput
-from ticklake.log import Event, one_line
+from ticklake.log import Event, Log, one_line
 
 if TYPE_CHECKING:
     from ticklake.config import LogSettings
 
-__all__ = ["configure_logs"]
+__all__ = ["configure_logs", "log_lost_threads"]
 
 _LOGGERS = {"ticklake": logging.DEBUG, "uvicorn.error": logging.WARNING, "py.warnings": logging.WARNING}
 """Whose records are written, and their least level: ours, those of uvicorn (whose start and end we tell ourselves), Python's warnings."""
 Fields = MutableMapping[str, Any]
+_LOG = Log("threads")
 
 
 def configure_logs(options: LogSettings, *, warnings: bool = False) -> None:
@@ -52,6 +54,19 @@ def configure_logs(options: LogSettings, *, warnings: bool = False) -> None:
         logger.addHandler(handler)
         logger.setLevel(max(level, least))
         logger.propagate = False
+
+
+def log_lost_threads(say: Callable[[str], None] = lambda _text: None) -> None:
+    """Log each thread that an error ends, which Python prints between the lines of the log; *say* is called with a text, too."""
+
+    def tell(lost: threading.ExceptHookArgs) -> None:
+        name = lost.thread.name if lost.thread is not None else "unknown"
+        reason = f"{lost.exc_type.__name__}: {lost.exc_value}"
+        if not issubclass(lost.exc_type, SystemExit):
+            _LOG.error("thread lost", failure=lost.exc_value, thread=name, reason=reason)
+            say(f"the thread {name} ended: {reason}")
+
+    threading.excepthook = tell
 
 
 def _handler(options: LogSettings) -> logging.Handler:

@@ -11,8 +11,9 @@ from ticklake.catalog.schedules import ScheduleTable
 from ticklake.core.jobs import Job
 from ticklake.core.schedules import Rhythm, Schedule, parse_every
 from ticklake.core.selection import parse_text
-from ticklake.errors import BadInput, TicklakeError
+from ticklake.errors import BadInput
 from ticklake.jobs.cron import next_time, times_between
+from ticklake.jobs.persistence import LONGEST_PAUSE, text_of, unexpected
 from ticklake.jobs.queue import Jobs
 from ticklake.log import Log
 
@@ -130,13 +131,16 @@ class Scheduler:
 
     def run(self, idle: float) -> None:
         """Look every *idle* seconds until stopped; an error is reported and does not prevent the next look."""
-        while not self.stopping.wait(idle):
+        pause = idle
+        while not self.stopping.wait(pause):
             try:
                 self.tick()
+                pause = idle
             # Whatever fails now, a daemon that runs for months must make the jobs of the next tick.
             except Exception as error:
-                _LOG.error("schedules could not be looked at", failure=_unexpected(error), reason=_text(error))
-                self.report(_text(error))
+                _LOG.error("schedules could not be looked at", failure=unexpected(error), reason=text_of(error))
+                self.report(text_of(error))
+                pause = min(2 * pause, LONGEST_PAUSE)
 
     def tick(self) -> list[Job]:
         """Make the jobs that are due now, and return them. A job that has not ended is not made again."""
@@ -152,8 +156,8 @@ class Scheduler:
         try:
             job = self.jobs.new(schedule.operation, priority=schedule.priority, **schedule.parameters)
         except Exception as error:
-            _LOG.error("schedule failed", failure=_unexpected(error), schedule=schedule.name, reason=_text(error))
-            self.report(f"schedule {schedule.name!r} makes no job: {_text(error)}")
+            _LOG.error("schedule failed", failure=unexpected(error), schedule=schedule.name, reason=text_of(error))
+            self.report(f"schedule {schedule.name!r} makes no job: {text_of(error)}")
             # Without its next time it would be due again, and fail, at every tick.
             self.table.skip(schedule, next_time(schedule.rhythm, now))
             return None
@@ -163,16 +167,3 @@ class Scheduler:
         if made is not None:
             _LOG.info("schedule fired", schedule=schedule.name, job=made.id, missed=missed or None)
         return made
-
-
-def _unexpected(error: Exception) -> Exception | None:
-    """Return an error whose traceback says more than its text: none of ours."""
-    if isinstance(error, TicklakeError):
-        return None
-    return error
-
-
-def _text(error: Exception) -> str:
-    if isinstance(error, TicklakeError):
-        return str(error)
-    return f"{type(error).__name__}: {error}"

@@ -63,6 +63,8 @@ class Worker:
     lane: Lane = "all"
 
     def __post_init__(self) -> None:
+        self.taken = 0
+        """How many jobs it has taken, in all its runs."""
         self._shifts: dict[int, _Shift] = {}
         self._heart = Heartbeat(self._beat, self.queue.lease / 4 / SECOND)
 
@@ -100,6 +102,7 @@ class Worker:
                 job = None
             if job is not None:
                 count += 1
+                self.taken += 1
             elif once:
                 break
             else:

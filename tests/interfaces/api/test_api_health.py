@@ -9,6 +9,7 @@ import pytest
 
 from ticklake.core.time import DAY, MINUTE
 from ticklake.interfaces.api.observe import HTTP_METRICS
+from ticklake.interfaces.collection import Collection
 from ticklake.interfaces.metrics import LAKE_METRICS
 from ticklake.testing.rows import START, bars
 
@@ -97,6 +98,16 @@ def test_health_says_which_datasets_are_stale_by_the_rule_of_alerts(lake, serve)
     assert answer["data"][0]["expected_by"] == "2024-01-01T00:06:00Z"
     stale = serve(lake).get("/health", params={"stale": "true"}).json()
     assert [each["dataset"] for each in stale["data"]] == [BTC]
+
+
+def test_health_says_what_keeps_this_process_from_collecting_and_it_is_ready_all_the_same(lake, serve):
+    client = serve(lake)
+    collection = Collection(lake, lambda _job: None, lambda _text: None)
+    collection.problems = lambda: ["streams cannot go on (ZeroDivisionError): see the log"]
+    client.ticklake.collects(collection)
+    answer = client.get("/health").json()
+    assert (answer["status"], answer["problems"]) == ("degraded", collection.problems())
+    assert at_root(client, "/health/ready").status_code == 200
 
 
 def test_a_scrape_has_every_metric_once_and_counts_requests_by_route(lake, serve):

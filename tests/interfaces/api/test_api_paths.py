@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,32 @@ def test_a_lake_in_the_working_folder_changes_no_text(monkeypatch, tmp_path):
     assert HiddenPaths({Path(): "the lake"}).text("a. b/c") == "a. b/c"
 
 
+def test_a_folder_that_is_named_from_the_working_folder_is_hidden_where_one_of_its_files_follows():
+    paths = HiddenPaths({Path("lake"): "the lake", Path("../out"): "the exports"}, ("catalog.db", "trades"))
+    assert paths.text("lake/catalog.db: the row 1; lake/catalog.db-wal") == "catalog.db: the row 1; catalog.db-wal"
+    assert paths.text("see lake/trades/x.parquet, ../out/trades") == "see trades/x.parquet, trades"
+    for text in (
+        "the lake",
+        "lake/warehouse",
+        "tick-lake/catalog.db",
+        "my/lake/trades",
+        "ticklake_names",
+        "lake/tradesman",
+    ):
+        assert paths.text(text) == text
+
+
+def test_damage_of_a_lake_in_a_folder_below_the_working_one_names_no_folder(monkeypatch, tmp_path, serve):
+    monkeypatch.chdir(tmp_path)
+    with open_lake("lakeC") as lake:
+        job = lake.jobs.create("compact")
+        with closing(sqlite3.connect("lakeC/catalog.db")) as connection, connection:
+            connection.execute("UPDATE jobs SET expires_at = 1")
+        answer = serve(lake).get(f"/jobs/{job.id}")
+        assert answer.status_code == 500
+        assert answer.json()["detail"].startswith("catalog.db: the row 1 of jobs")
+
+
 def test_outcomes_and_logs_of_work_name_no_folder(tmp_path, serve):
     with open_lake(tmp_path / "lake") as lake:
         run = lake.runs.create("train", f"in {tmp_path}/lake", {"folder": f"{tmp_path}/out/monday"})
@@ -43,11 +71,3 @@ def test_outcomes_and_logs_of_work_name_no_folder(tmp_path, serve):
                     break
             else:
                 pytest.fail("there was no event of the run")
-
-
-def test_a_folder_with_a_usual_name_is_hidden_before_its_files_alone():
-    hidden = HiddenPaths({Path("lake"): "the lake"})
-    assert hidden.text("lake/catalog.db: the views of the lake, ticklake_names, lake.sql() and a lake/x") == (
-        "catalog.db: the views of the lake, ticklake_names, lake.sql() and a x"
-    )
-    assert hidden.text("outlake/x my-lake/x") == "outlake/x my-lake/x"

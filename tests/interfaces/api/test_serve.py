@@ -117,6 +117,26 @@ def test_a_server_that_was_killed_goes_on_with_its_jobs(tmp_path, market, monkey
 
 
 @pytest.mark.slow
+def test_streams_go_on_however_often_their_process_was_killed_without_waiting_for_its_lease(
+    tmp_path, market, monkeypatch
+):
+    monkeypatch.setenv("TICKLAKE_ARCHIVES", "false")
+    monkeypatch.setenv("TICKLAKE_JOBS__LEASE", "600")
+    exchange = SimulatedExchange(market, SimulatedClock(parse_time("2024-01-05T12:00:30Z")))
+    folder = tmp_path / "lake"
+    with exchange.running(), open_lake(folder, settings=settings_for(exchange.url)) as lake:
+        job = lake.jobs.create("stream", max_attempts=1, streams=[{"exchange": "binance", "symbols": ["BTC/USDT"]}])
+        for fence in (1, 2, 3):
+            with serving(folder, "--collect", "--exchange-url", exchange.url) as (process, client):
+                until(lambda expected=fence: lake.jobs.get(job.id).fence == expected)
+                until(lambda: goes_on(exchange) and lake.streams.status())
+                assert client.get("/api/v1/health").json()["jobs"] == {"running": 1}
+                assert ended(process, signal.SIGKILL) == -signal.SIGKILL
+        [waiting] = lake.jobs.list()
+        assert (waiting.state, waiting.attempts) == (JobState.QUEUED, 3)
+
+
+@pytest.mark.slow
 def test_a_job_that_hangs_is_given_back_and_the_server_ends_in_time(tmp_path, monkeypatch):
     monkeypatch.setenv("TICKLAKE_ARCHIVES", "false")
     monkeypatch.setenv("TICKLAKE_SERVER__SHUTDOWN_SECONDS", "1")

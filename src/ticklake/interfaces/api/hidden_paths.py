@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,19 +19,23 @@ class HiddenPaths:
     ----------
     folders
         A word for each folder; what lies below is named without the folder.
+    names
+        Of files and folders in them. A folder that is named from the working folder, like ``lake``, may be any word of a text:
+        it is taken out where one of these follows.
     """
 
-    def __init__(self, folders: Mapping[Path, str]) -> None:
+    def __init__(self, folders: Mapping[Path, str], names: Collection[str] = ()) -> None:
         self._words: dict[str, str] = {}
-        self._relative: list[re.Pattern[str]] = []
+        relative = [re.escape(str(folder)) for folder in folders if not folder.is_absolute() and folder != Path()]
+        self._relative: re.Pattern[str] | None = None
+        if relative and names:
+            below = "|".join(map(re.escape, names))
+            self._relative = re.compile(rf"(?<![\w./~-])(?:{'|'.join(relative)})/(?=(?:{below})\b)")
         for folder, word in folders.items():
             for path in (str(folder.expanduser().resolve()), str(folder)):
                 # A lake in "." would take every full stop for itself.
                 if path.startswith("/") and len(path) > 1:
                     self._words[path] = word
-            # Only before what lies in it: the name itself may be any word.
-            if not folder.is_absolute() and folder.parts:
-                self._relative.append(re.compile(rf"(?<![\w./-])(?:\./)?{re.escape(str(folder))}/"))
 
     def text(self, text: str) -> str:
         """Return a text without the folders."""
@@ -39,8 +43,8 @@ class HiddenPaths:
             # Most texts name none, and a look is cheaper than two copies.
             if path in text:
                 text = text.replace(f"{path}/", "").replace(path, word)
-        for pattern in self._relative:
-            text = pattern.sub("", text)
+        if self._relative is not None:
+            text = self._relative.sub("", text)
         return text
 
     def of(self, value: T) -> T:

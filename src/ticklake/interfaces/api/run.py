@@ -146,6 +146,8 @@ class HttpServer(uvicorn.Server):
 
     def ending(self, collection: Collection | None) -> Ending:
         """Return what ends this server, and the collection beside it."""
+        if collection is not None:
+            self._server.collects(collection)
 
         def stop() -> None:
             self._server.is_ending = self.should_exit = True

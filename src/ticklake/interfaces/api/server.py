@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -11,8 +11,10 @@ import anyio
 from anyio import CapacityLimiter
 from starlette.requests import HTTPConnection
 
+from ticklake.app import CATALOG_FILE
 from ticklake.catalog.audit_log import AuditLog
 from ticklake.config import ServerSettings, SqlSettings
+from ticklake.engine.store import LIVE_FOLDERS, RETIRED
 from ticklake.interfaces.api.answer_cache import AnswerCache
 from ticklake.interfaces.api.audit_writer import AuditWriter
 from ticklake.interfaces.api.background import Background
@@ -23,6 +25,7 @@ from ticklake.interfaces.api.observe import ServerMetrics
 from ticklake.interfaces.api.queries import Queries
 from ticklake.interfaces.api.uploads import Uploads
 from ticklake.interfaces.api.watch import Watch
+from ticklake.interfaces.collection import Collection
 from ticklake.lake import Lake
 
 __all__ = ["Server", "server_of"]
@@ -41,10 +44,12 @@ class Server:
         # Made before there are threads, which would make two of each.
         _ = lake.jobs, lake.streams
         self.options = options
-        self.hidden = HiddenPaths(_folders(lake, options))
+        self.hidden = HiddenPaths(_folders(lake, options), (CATALOG_FILE, RETIRED, *LIVE_FOLDERS))
         self.metrics = ServerMetrics(lake)
         self.is_ending = False
         """Whether it was told to end: it answers what was asked, and is not to be asked more."""
+        self.problems: Callable[[], Sequence[str]] = tuple
+        """What is wrong in this process, and not in the lake."""
         # Apart: reads that take milliseconds do not wait for a verification that takes minutes.
         self._reads = CapacityLimiter(options.threads)
         self._works = CapacityLimiter(options.threads)
@@ -58,6 +63,10 @@ class Server:
         self.callers = Callers(lake, options)
         self.queries = Queries(sql or SqlSettings())
         self.audit = AuditWriter(AuditLog(lake.engine.catalog.database), lake.engine.now)
+
+    def collects(self, collection: Collection) -> None:
+        """Say that this process collects, too: what keeps it from that is part of health."""
+        self.problems = collection.problems
 
     async def read(self, function: Callable[..., T], *arguments: object, **named: object) -> T:
         """Call a function that answers within milliseconds, in a thread."""

@@ -54,7 +54,7 @@ def serve(
     from ticklake.app import open_lake
     from ticklake.config import load_settings
     from ticklake.errors import MissingExtra
-    from ticklake.interfaces.logs import configure_logs
+    from ticklake.interfaces.logs import configure_logs, log_lost_threads
 
     settings = load_settings(exchange_url=exchange_url)
     options = settings.server.at(host, port, require_token, processes)
@@ -64,6 +64,7 @@ def serve(
         raise MissingExtra(f"{error.name} is not installed: pip install 'ticklake[server]'") from error
     # Before the lake is opened, whose warnings are records, too.
     configure_logs(settings.log, warnings=True)
+    log_lost_threads()
     with open_lake(lake_path, create=True, settings=settings) as lake:
         if listening is not None:
             return run.run_server(lake, options, _say_nothing, listening=run.socket_of(listening), sql=settings.sql)

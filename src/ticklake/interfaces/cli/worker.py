@@ -72,7 +72,11 @@ def daemon(lake_path: o.LakePath = None, exchange_url: o.ExchangeUrl = None, as_
     Times that were missed while no daemon ran make one job each schedule. Further workers may run beside it. Streams are collected
     beside all other jobs.
     """
+    from ticklake.interfaces.logs import log_lost_threads
+
     ended: Counter[str] = Counter()
+    # Without a log, the line that is printed is all there is.
+    log_lost_threads(print_error)
     with o.opened(lake_path, create=True, exchange_url=exchange_url) as lake:
         collection = Collection(lake, lambda job: _report(job, ended, as_json=as_json), print_error)
         # A signal reaches the main thread only, where the first worker runs.

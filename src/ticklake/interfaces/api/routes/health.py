@@ -58,7 +58,9 @@ async def lake(
 
     def answer() -> bytes:
         # Written here, too: ten thousand datasets are a megabyte of text, for which the event loop would stand still.
-        return json.dumps(lake_health(server.lake, only_stale=stale, search=search), ensure_ascii=False).encode()
+        known = server.problems()
+        found = lake_health(server.lake, only_stale=stale, search=search, known=known)
+        return json.dumps(found, ensure_ascii=False).encode()
 
     return Response(await server.work(answer), media_type="application/json")
 
