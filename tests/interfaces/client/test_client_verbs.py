@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from operator import attrgetter
 
 import pytest
 
@@ -30,7 +31,6 @@ NAMESPACES = {
 }  # fmt: skip
 """What of a namespace works on the files, the processes or the functions of the lake's machine."""
 OTHERWISE = {
-    "features.register": {"code"},
     "features.write": {"provenance"},
     "repair": {"backup", "retry"},
     "subscribe": {"committed", "most_rows"},
@@ -102,3 +102,19 @@ def test_what_makes_no_sense_from_afar_says_so(shared):
     with pytest.raises(AttributeError, match="no_such"):
         _ = remote.no_such
     assert not hasattr(remote, "engine")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("features.materialise", "features.verify", "features.diff", "features.lineage", "derived.refresh"),
+        *("jobs.worker", "schedules.scheduler", "streams.run", "streams.replay"),
+    ],
+)
+def test_what_a_namespace_lacks_says_so(shared, name):
+    at_hand, remote = shared
+    assert callable(attrgetter(name)(at_hand))
+    with pytest.raises(Unsupported, match=r"^a remote lake has no \w+: "):
+        attrgetter(name)(remote)
+    with pytest.raises(AttributeError):
+        attrgetter(name)(remote)

@@ -18,6 +18,7 @@ from ticklake.core.time import TimeLike, format_time
 from ticklake.errors import BadInput, Unsupported
 from ticklake.interfaces.client.asking import Asking
 from ticklake.interfaces.client.connection import ARROW, json_of
+from ticklake.interfaces.client.lacking import Lacking
 from ticklake.interfaces.client.rows import ask_with_rows, frame_of
 from ticklake.interfaces.client.saving import send_rows
 from ticklake.interfaces.client.wire import in_path, parameters
@@ -26,8 +27,13 @@ from ticklake.interfaces.decoding import from_json
 __all__ = ["RemoteFeatures"]
 
 
-class RemoteFeatures(Asking):
+_WHERE_IT_IS = "use it where the lake is"
+
+
+class RemoteFeatures(Asking, Lacking):
     """The feature sets of a remote lake, for reading: named like ``("momentum", "v3")``, or ``"momentum@v3"``."""
+
+    lacking = dict.fromkeys(("materialise", "verify", "diff", "lineage"), _WHERE_IT_IS)
 
     def list(self, search: str = "") -> pl.DataFrame:
         """Return a row for each version of each feature set whose name contains *search*."""

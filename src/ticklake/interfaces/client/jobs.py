@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote
 
 from ticklake.core.duration import DurationLike
@@ -17,6 +17,7 @@ from ticklake.core.selection import parse_count
 from ticklake.core.streams import StreamStatus
 from ticklake.errors import BadInput, Cancelled, ServerUnavailable, TicklakeError
 from ticklake.interfaces.client.connection import Connection, json_of
+from ticklake.interfaces.client.lacking import Lacking
 from ticklake.interfaces.client.wire import as_list, json_value, json_values, parameters
 from ticklake.interfaces.decoding import from_json
 
@@ -31,7 +32,10 @@ _STEPS = 1_000_000
 """A share that is done is shown as so many steps."""
 
 
-class _Namespace:
+_COLLECTS = "'ticklake serve --collect' does it, where the lake is"
+
+
+class _Namespace(Lacking):
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
@@ -116,6 +120,8 @@ class RemoteRuns(_Namespace):
 
 class RemoteJobs(_Namespace):
     """What is to be done there: ``jobs.create("backfill", "binance", "BTC/USDT", "1h")``, ``jobs.list(state="active")``."""
+
+    lacking: ClassVar = {"worker": _COLLECTS}
 
     def create(
         self, operation: str, *what: Any, priority: int = 0, max_attempts: int | None = None, **parameters: Any
@@ -223,6 +229,8 @@ class RemoteJobs(_Namespace):
 class RemoteSchedules(_Namespace):
     """What is done there again and again: ``schedules.add("bars", "update", cron="5 * * * *")``."""
 
+    lacking: ClassVar = {"scheduler": _COLLECTS}
+
     def add(
         self,
         name: str,
@@ -270,6 +278,8 @@ class RemoteSchedules(_Namespace):
 
 class RemoteStreams(_Namespace):
     """Live collection there: ``streams.start("binance", "BTC/USDT")``, ``streams.status()``, ``streams.stop()``."""
+
+    lacking: ClassVar = {"run": "streams.start(...) lets the server collect", "replay": "use it where the lake is"}
 
     def start(
         self,

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
@@ -29,6 +29,7 @@ from ticklake.interfaces.client.address import is_loopback
 from ticklake.interfaces.client.asking import Asking, Pin
 from ticklake.interfaces.client.connection import Connection, json_of
 from ticklake.interfaces.client.jobs import RemoteJobs, RemoteRuns, RemoteSchedules, RemoteStreams
+from ticklake.interfaces.client.lacking import Lacking
 from ticklake.interfaces.client.remote_snapshot import RemoteSnapshot
 from ticklake.interfaces.client.remote_view import RemoteView
 from ticklake.interfaces.client.saving import save_rows
@@ -61,8 +62,10 @@ class RemoteInstruments(Asking):
         return rows
 
 
-class RemoteDerived(Asking):
+class RemoteDerived(Asking, Lacking):
     """Datasets that are made of others by rules: ``derived.list()``, ``derived.get(name)``."""
+
+    lacking: ClassVar = {"refresh": "use it where the lake is"}
 
     def list(self) -> Sequence[DerivedRule]:
         """Return all rules, sorted by name."""

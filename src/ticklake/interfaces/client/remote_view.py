@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ticklake.errors import Unsupported
 from ticklake.interfaces.client.books import RemoteBooks
 from ticklake.interfaces.client.facts import RemoteFacts
 from ticklake.interfaces.client.features import RemoteFeatures
 from ticklake.interfaces.client.frames import RemoteFrames
 from ticklake.interfaces.client.joins import RemoteJoins
+from ticklake.interfaces.client.lacking import Lacking, NotServed
 from ticklake.interfaces.client.reads import RemoteReads
 
 if TYPE_CHECKING:
@@ -48,23 +48,15 @@ LOCAL_ONLY = {
 """What a lake at hand has and a remote one has not, and why."""
 
 
-class NotServed(Unsupported, AttributeError):
-    """What a remote lake has not. Also an error of attributes: so ``hasattr`` says no, and does not fail."""
-
-
-class RemoteView(RemoteReads, RemoteJoins, RemoteBooks, RemoteFrames, RemoteFacts):
+class RemoteView(RemoteReads, RemoteJoins, RemoteBooks, RemoteFrames, RemoteFacts, Lacking):
     """The data of a remote lake, for reading: all of it as it is now, or as of one version."""
+
+    lacking = LOCAL_ONLY
 
     @cached_property
     def features(self) -> RemoteFeatures:
         """Feature sets: ``features.list()``, ``features.read("momentum", "v3")``."""
         return RemoteFeatures(self._connection, self._pin)
-
-    def __getattr__(self, name: str) -> Any:
-        # Only names that are not there come here.
-        if name in LOCAL_ONLY:
-            raise NotServed(f"a remote lake has no {name}: {LOCAL_ONLY[name]}")
-        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
 
 
 if TYPE_CHECKING:
