@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import shutil
 import uuid
@@ -69,6 +70,17 @@ def _let_hypothesis_begin(_: None) -> None:
 
 
 RECORDED = Path(os.environ.get("TICKLAKE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True)
+def _no_log_of_others() -> Iterator[None]:
+    """Let no test write to the log that another one configured, as the shell does for its whole process."""
+    yield
+    for name in ("ticklake", "uvicorn.error", "py.warnings"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)
