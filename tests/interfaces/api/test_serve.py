@@ -237,6 +237,16 @@ def test_an_end_is_in_good_order_at_once_when_asked_twice_and_in_time_whatever_h
     assert time.monotonic() - began < 20
 
 
+def test_an_empty_lake_is_served_with_a_warning(tmp_path):
+    with serving(tmp_path / "lak"):
+        until(lambda: "lak is empty" in (tmp_path / "lak.txt").read_text())
+    with open_lake(tmp_path / "lake") as lake:
+        lake.save("x:ohlcv:1m:BTC/USDT", bars(0, 3))
+    with serving(tmp_path / "lake") as (_, client):
+        assert client.get("/health").status_code == 200
+    assert "is empty" not in (tmp_path / "lake.txt").read_text()
+
+
 def test_a_collection_that_cannot_go_on_ends_the_server_with_its_error(tmp_path, monkeypatch):
     folder = tmp_path / "lake"
     monkeypatch.setenv("TICKLAKE_JOBS__IDLE", "0.1")
