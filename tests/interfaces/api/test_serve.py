@@ -177,6 +177,7 @@ def test_several_processes_answer_on_one_port_and_add_up_what_they_did(tmp_path)
 @pytest.mark.trials
 def test_a_process_that_dies_is_replaced_and_all_end_with_the_one_that_watches_over_them(tmp_path):
     folder = tmp_path / "lake"
+    open_lake(folder).close()
     with serving(folder, "--processes", "2") as (process, client):
         children = until(lambda: len(found := children_of(process.pid)) == 2 and found)
         os.kill(children[0], signal.SIGKILL)

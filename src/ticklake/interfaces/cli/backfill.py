@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ticklake.interfaces.cli import options as o
-from ticklake.interfaces.cli.datasets import Datasets, chosen, complete_names, some_of, to_collect
+from ticklake.interfaces.cli.datasets import Datasets, all_of, chosen, complete_names, some_of, to_collect
 from ticklake.interfaces.cli.output import big, print_error, print_json, print_table, say
 from ticklake.interfaces.cli.progress import watching
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ticklake.core.dataset import Dataset
     from ticklake.core.fetch_plan import FetchPlan
     from ticklake.core.runs import Run
+    from ticklake.lake import Lake
 
 __all__ = ["backfill", "exchanges", "symbols", "update"]
 
@@ -156,18 +157,7 @@ def update(
     asked. Exit code 3: gaps remain, or some failed; 1: all failed.
     """
     with o.opened(lake_path, exchange_url=exchange_url) as lake, watching("update", quiet=as_json) as watch:
-        collected = set(lake.collected())
-        # A pattern may match both kinds: what was imported is named in a note, and keeps nothing else from being updated.
-        to_update: list[Dataset] = []
-        left_alone: list[Dataset] = []
-        for dataset in chosen(lake, what, timeframe, kind):
-            if dataset in collected:
-                to_update.append(dataset)
-            else:
-                left_alone.append(dataset)
-        if what and not to_update:
-            # The error of the lake says why none of them can be updated.
-            to_update = left_alone
+        to_update, left_alone = _to_update(lake, what, timeframe, kind)
         runs = lake.update(to_update, watch=watch)
     _show_updates(runs, list(map(str, left_alone)), as_json=as_json)
     states = {run.state for run in runs}
@@ -175,6 +165,28 @@ def update(
         raise typer.Exit(1)
     if not states <= {"succeeded"}:
         raise typer.Exit(3)
+
+
+def _to_update(
+    lake: Lake, what: list[str] | None, timeframe: str | None, kind: str | None
+) -> tuple[list[Dataset] | None, list[Dataset]]:
+    """Return the datasets to be brought up to now, ``None`` for all, and those that no source collected."""
+    if not hasattr(lake, "collected"):
+        # A server knows which of all can be updated, and refuses what is named and cannot.
+        return all_of(lake, what, timeframe, kind), []
+    collected = set(lake.collected())
+    # A pattern may match both kinds: what was imported is named in a note, and keeps nothing else from being updated.
+    to_update: list[Dataset] = []
+    left_alone: list[Dataset] = []
+    for dataset in chosen(lake, what, timeframe, kind):
+        if dataset in collected:
+            to_update.append(dataset)
+        else:
+            left_alone.append(dataset)
+    if what and not to_update:
+        # The error of the lake says why none of them can be updated.
+        to_update = left_alone
+    return to_update, left_alone
 
 
 def _show_updates(runs: list[Run], left_alone: list[str], *, as_json: bool) -> None:

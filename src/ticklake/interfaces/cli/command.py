@@ -9,6 +9,7 @@ from typing import Any
 from typer.core import TyperCommand
 
 from ticklake.errors import TicklakeError
+from ticklake.interfaces.cli.remote import refuse_served
 
 __all__ = ["Command", "in_shell_words"]
 
@@ -36,6 +37,7 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
+        refuse_served(ctx)
         try:
             return super().invoke(ctx)
         except TicklakeError as error:

@@ -363,6 +363,11 @@ def _count_refused(lake: Lake, datasets: Sequence[Dataset]) -> Counter[tuple[str
     from ticklake.core.span import ALL_TIME
 
     counts = Counter[tuple[str, str]]()
+    if not hasattr(lake, "engine"):
+        # A server sends the rows as a whole.
+        for dataset in datasets:
+            counts.update((str(dataset), row["reason"]) for row in lake.quarantine(dataset))
+        return counts
     for dataset in datasets:
         for rows in lake.engine.catalog.refused(dataset, ALL_TIME, ["ts", "reason"]):
             counts.update((str(dataset), reason) for _, reason in rows)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ticklake.interfaces.cli import options as o
-from ticklake.interfaces.cli.output import errors
+from ticklake.interfaces.cli.output import errors, print_error
 
 if TYPE_CHECKING:
+    from ticklake.config import Settings
     from ticklake.interfaces.collection import Collection
     from ticklake.lake import Lake
 
@@ -49,9 +50,10 @@ def serve(
 ) -> None:
     """Serve the lake over HTTP until interrupted.
 
+    The lake must be there; only with --collect a new one is made.
+
     SIGTERM or Ctrl-C lets it answer what was asked, commit what streams have received, and give jobs back; a second one ends it at once.
     """
-    from ticklake.app import open_lake
     from ticklake.config import load_settings
     from ticklake.errors import MissingExtra
     from ticklake.interfaces.logs import configure_logs, log_lost_threads
@@ -65,7 +67,7 @@ def serve(
     # Before the lake is opened, whose warnings are records, too.
     configure_logs(settings.log, warnings=True)
     log_lost_threads()
-    with open_lake(lake_path, create=True, settings=settings) as lake:
+    with _opened(lake_path, settings, create=collect) as lake:
         if listening is not None:
             return run.run_server(lake, options, _say_nothing, listening=run.socket_of(listening), sql=settings.sql)
         collection = None
@@ -85,6 +87,21 @@ def serve(
     if code:
         raise typer.Exit(code)
     return None
+
+
+def _opened(path: str | None, settings: Settings, *, create: bool) -> Lake:
+    """Open the lake; a new one is made only to collect into it, and that is said: its name may be a typing error."""
+    from ticklake.app import open_lake
+    from ticklake.errors import NoLake
+
+    try:
+        return open_lake(path, create=False, settings=settings)
+    except NoLake:
+        if not create:
+            raise
+    lake = open_lake(path, create=True, settings=settings)
+    print_error(f"made a new lake in {lake.root}")
+    return lake
 
 
 def _collection(lake: Lake, workers: int) -> Collection:

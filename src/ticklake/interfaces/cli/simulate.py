@@ -73,14 +73,14 @@ def simulate(
 
 def demo(
     data: Data = None,
-    lake: Annotated[Path, typer.Option("--lake", help="The folder for the demo's lake; made anew.")] = Path(
-        "demo-lake"
-    ),
+    lake: Annotated[
+        str, typer.Option("--lake", metavar="PATH", help="The folder for the demo's lake; made anew.")
+    ] = "demo-lake",
 ) -> None:
     """Show the whole way: exchange, ccxt, lake, answers. Needs no network."""
     from ticklake.interfaces.cli.demo import run_demo
 
-    run_demo(data, lake)
+    run_demo(data, Path(lake))
 
 
 async def _serve(exchange: SimulatedExchange) -> None:

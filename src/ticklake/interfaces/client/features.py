@@ -15,7 +15,7 @@ from ticklake.core.knowledge import Knowledge
 from ticklake.core.results import Receipt
 from ticklake.core.selection import parse_names, parse_text
 from ticklake.core.time import TimeLike, format_time
-from ticklake.errors import BadInput
+from ticklake.errors import BadInput, Unsupported
 from ticklake.interfaces.client.asking import Asking
 from ticklake.interfaces.client.connection import ARROW, json_of
 from ticklake.interfaces.client.rows import ask_with_rows, frame_of
@@ -137,9 +137,12 @@ class RemoteFeatures(Asking):
         keys: str | Sequence[str] = ("symbol",),
         description: str = "",
         tags: str | Iterable[str] = (),
+        code: None = None,
         inputs: str | Iterable[str] = (),
     ) -> FeatureSet:
         """Declare a version of a feature set; the same again changes nothing. Code is never sent: no function can be named."""
+        if code is not None:
+            raise Unsupported("code= is never sent to a server: leave it out, or register the set where the lake is")
         declared = FeatureSet.of(
             name, version, columns, keys=keys, description=description, tags=tags, inputs=inputs
         ).to_dict()
