@@ -269,10 +269,10 @@ def _note(cut: str, rows: int, limits: SqlLimits) -> str:
     """Say what was left out of an answer."""
     if not cut:
         return ""
-    limit = f"{limits.rows:,} rows"
+    limit = f"{limits.rows:,} rows (what was asked for, or the setting sql.rows; of a server's JSON server.most_rows)"
     if cut == "bytes":
-        limit = f"{limits.bytes:,} bytes"
-    return f"cut after {rows:,} rows: this answer may have at most {limit} (the setting sql.{cut}, or what was asked for); there is more"
+        limit = f"{limits.bytes:,} bytes (the setting sql.bytes)"
+    return f"cut after {rows:,} rows: this answer may have at most {limit}; there is more"
 
 
 @dataclass(frozen=True, slots=True)

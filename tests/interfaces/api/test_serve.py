@@ -238,6 +238,34 @@ def test_an_end_is_in_good_order_at_once_when_asked_twice_and_in_time_whatever_h
     assert time.monotonic() - began < 20
 
 
+def test_an_empty_lake_is_served_with_a_warning(tmp_path):
+    with serving(tmp_path / "lak"):
+        until(lambda: "lak is empty" in (tmp_path / "lak.txt").read_text())
+    with open_lake(tmp_path / "lake") as lake:
+        lake.save("x:ohlcv:1m:BTC/USDT", bars(0, 3))
+    with serving(tmp_path / "lake") as (_, client):
+        assert client.get("/health").status_code == 200
+    assert "is empty" not in (tmp_path / "lake.txt").read_text()
+
+
+def test_a_request_that_is_cut_at_the_end_is_no_defect(tmp_path, monkeypatch):
+    monkeypatch.setenv("TICKLAKE_SERVER__SHUTDOWN_SECONDS", "2")
+    with open_lake(tmp_path / "lake") as lake:
+        lake.save("x:ohlcv:1m:BTC/USDT", bars(0, 150_000))
+    with serving(tmp_path / "lake") as (process, client):
+        address = ("127.0.0.1", client.base_url.port)
+        with socket.create_connection(address) as silent:
+            silent.sendall(
+                b"GET /api/v1/datasets/x:ohlcv:1m:BTC%2FUSDT/rows?format=ndjson HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+            )
+            assert silent.recv(100)
+            os.kill(process.pid, signal.SIGTERM)
+            process.join(20)
+    log = (tmp_path / "lake.txt").read_text()
+    assert "a request was cut" in log
+    assert "Traceback" not in log
+
+
 def test_a_collection_that_cannot_go_on_ends_the_server_with_its_error(tmp_path, monkeypatch):
     folder = tmp_path / "lake"
     monkeypatch.setenv("TICKLAKE_JOBS__IDLE", "0.1")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import logging
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -142,6 +144,7 @@ class HttpServer(uvicorn.Server):
 
     def __init__(self, app: FastAPI, options: ServerSettings) -> None:
         super().__init__(_uvicorn_config(app, options))
+        logging.getLogger("uvicorn.error").addFilter(_CUTS)
         self._server: Server = app.state.server
 
     def ending(self, collection: Collection | None) -> Ending:
@@ -167,6 +170,19 @@ class HttpServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals as they are: the whole process ends in good order, of which requests are a part."""
         yield
+
+
+class _Cuts(logging.Filter):
+    """Tells of requests that are cut as the server ends in one line: uvicorn takes them for defects of the application."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info is None or not isinstance(record.exc_info[1], asyncio.CancelledError):
+            return True
+        _LOG.warning("a request was cut, as the server ends")
+        return False
+
+
+_CUTS = _Cuts()
 
 
 def _uvicorn_config(app: FastAPI, options: ServerSettings) -> uvicorn.Config:

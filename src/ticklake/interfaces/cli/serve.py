@@ -76,6 +76,9 @@ def serve(
 
         def say(url: str) -> None:
             errors().print(f"serving {lake.root} at {url}")
+            if not lake.datasets():
+                # A folder that was misspelt is made, as one that is collected into may be new.
+                errors().print(f"warning: the lake in {lake.root} is empty: is that the one you mean?")
 
         if options.processes == 1:
             return run.run_server(lake, options, say, collection=collection, sql=settings.sql)
