@@ -213,7 +213,7 @@ def test_a_catalog_that_cannot_be_read_lets_nobody_in_and_tells_nothing(tmp_path
         (tmp_path / "lake" / "catalog.db").rename(tmp_path / "moved.db")
         answer = client.get("/session")
         (tmp_path / "moved.db").rename(tmp_path / "lake" / "catalog.db")
-        assert (answer.status_code, answer.json()["title"]) == (503, "CatalogDamaged")
+        assert (answer.status_code, answer.json()["title"]) == (503, "CatalogReplaced")
         assert str(tmp_path) not in answer.text
         assert client.get("/session").status_code == 200
 
