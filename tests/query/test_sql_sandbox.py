@@ -14,7 +14,7 @@ from sql_lakes import BTC, ETH, filled
 
 from ticklake.app import memory_lake
 from ticklake.core.sql import SqlLimits
-from ticklake.errors import BadInput, Cancelled, InvalidQuery, QueryTooLarge, StorageError, TicklakeError
+from ticklake.errors import BadInput, Cancelled, QueryTooLarge, StorageError, TicklakeError
 from ticklake.query import sql_sandbox
 from ticklake.query.sql_sandbox import Sandbox, run_sandboxed
 
@@ -191,7 +191,7 @@ def refused(lake, sandbox, folder, texts):
     for text in texts:
         names = {"out": folder / "out", "lake": lake.root, "file": file}
         query = text.format(**{name: str(path).replace("'", "''") for name, path in names.items()})
-        with pytest.raises(InvalidQuery) as caught:
+        with pytest.raises(BadInput) as caught:
             sandbox.query(lake.engine, query).run()
         assert "\n" not in str(caught.value), query
     assert list(folder.iterdir()) == []
