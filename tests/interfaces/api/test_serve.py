@@ -239,6 +239,7 @@ def test_an_end_is_in_good_order_at_once_when_asked_twice_and_in_time_whatever_h
 
 
 def test_an_empty_lake_is_served_with_a_warning(tmp_path):
+    open_lake(tmp_path / "lak").close()
     with serving(tmp_path / "lak"):
         until(lambda: "lak is empty" in (tmp_path / "lak.txt").read_text())
     with open_lake(tmp_path / "lake") as lake:
