@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ticklake.interfaces.cli import options as o
-from ticklake.interfaces.cli.output import errors, print_error
+from ticklake.interfaces.cli.output import print_error
 
 if TYPE_CHECKING:
     from ticklake.config import Settings
@@ -75,10 +75,10 @@ def serve(
             collection = _collection(lake, workers)
 
         def say(url: str) -> None:
-            errors().print(f"serving {lake.root} at {url}")
+            print_error(f"serving {lake.root} at {url}")
             if not lake.datasets():
                 # A folder that was misspelt is made, as one that is collected into may be new.
-                errors().print(f"warning: the lake in {lake.root} is empty: is that the one you mean?")
+                print_error(f"warning: the lake in {lake.root} is empty: is that the one you mean?")
 
         if options.processes == 1:
             return run.run_server(lake, options, say, collection=collection, sql=settings.sql)
