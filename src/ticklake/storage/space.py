@@ -13,7 +13,7 @@ from ticklake.errors import DiskAlmostFull, DiskTooSmall
 
 __all__ = ["RESERVE", "Reserve", "Space", "is_full"]
 
-RESERVE = 768 * 1024
+RESERVE = 512 * 1024
 """Bytes that a lake reserves for operations that free space: even a deletion needs some for SQLite's log and index."""
 _SCRAPS = 64 * 1024
 """A disk with fewer free bytes counts as full."""
