@@ -13,13 +13,19 @@ import pytest
 from sql_lakes import BTC, ETH, filled
 
 from ticklake.app import memory_lake
-from ticklake.core.sql import SqlLimits
+from ticklake.core.sql import OF_QUERIES, SqlLimits
 from ticklake.errors import BadInput, Cancelled, QueryTooLarge, StorageError, TicklakeError
 from ticklake.query import sql_sandbox
-from ticklake.query.sql_sandbox import Sandbox, run_sandboxed
+from ticklake.query.sql_sandbox import Sandbox
 
 MIB = 1024**2
 FEW = SqlLimits(memory=1024 * MIB, seconds=5.0, rows=1_000, bytes=8 * MIB)
+
+
+def run_sandboxed(engine, query, limits=OF_QUERIES):
+    """Answer one query in a process of its own."""
+    with Sandbox(limits) as sandbox:
+        return sandbox.query(engine, query).run()
 
 
 @pytest.fixture(scope="module")

@@ -143,10 +143,8 @@ class Frame:
     def digest(self) -> bytes:
         """Return a hash of everything in it but its sources: equal frames have equal ones, on any machine."""
         digest = blake2b(digest_size=16)
-        request = self._data.request
-        digest.update(f"{self.at} {self.since} {request.exchange} {request.symbol} {request.fill}".encode())
-        for part in self._data.parts.values():
-            self._hash_part(digest, part)
+        digest.update(f"{self.at} {self.since} {self.exchange} {self.symbol} {self._fill}".encode())
+        self._hash_parts(digest)
         if self.book is not None and not self.book.reason:
             update_hash(digest, hashed_columns(self.book), 0, self.book.height)
             digest.update(repr(list(self.imbalances.items())).encode())
@@ -154,6 +152,14 @@ class Frame:
         digest.update(repr(sorted(self.features.items())).encode())
         digest.update(repr(self.missing).encode())
         return digest.digest()
+
+    @property
+    def _fill(self) -> str | None:
+        return self._data.request.fill
+
+    def _hash_parts(self, digest: Any) -> None:
+        for part in self._data.parts.values():
+            self._hash_part(digest, part)
 
     def _hash_part(self, digest: Any, part: PartData) -> None:
         first, last, plain = self._cut.places(part.name)

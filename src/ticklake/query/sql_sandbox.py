@@ -56,7 +56,7 @@ from ticklake.storage.arrow_stream import (
     write_message,
 )
 
-__all__ = ["Sandbox", "SandboxedQuery", "run_sandboxed"]
+__all__ = ["Sandbox", "SandboxedQuery"]
 
 _PROGRAM = """
 import sys
@@ -133,20 +133,6 @@ class Sandbox:
         # Somebody killed it, or the machine was short of memory.
         end(process)
         return _started()
-
-
-def run_sandboxed(engine: Engine, query: str, parameters: Any = None, limits: SqlLimits = OF_QUERIES) -> SqlResult:
-    """Answer one query in a process of its own.
-
-    Raises
-    ------
-    InvalidQuery
-        If it cannot be run, or is more than one SELECT.
-    QueryTooLarge
-        If it needs more memory or time than its limits allow.
-    """
-    with Sandbox(limits) as sandbox:
-        return sandbox.query(engine, query, parameters).run()
 
 
 class SandboxedQuery:

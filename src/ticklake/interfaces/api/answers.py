@@ -47,10 +47,7 @@ async def answer_with(
     """Answer with the fields that *make* returns, and the version that they are of."""
 
     def work() -> bytes:
-        choose: Callable[[], View] = pinned.view
-        if live:
-            choose = pinned.live
-        view = choose()
+        view = pinned.chosen(live=live)
         version = view.engine.catalog.version()
         return msgspec.json.encode({"version": version, **to_json(make(view))})
 

@@ -47,10 +47,7 @@ async def answer_made(
     server = server_of(request)
 
     def work() -> Begun:
-        choose: Callable[[], View] = pinned.view
-        if live:
-            choose = pinned.live
-        view = choose()
+        view = pinned.chosen(live=live)
         version = view.engine.catalog.version()
         made = make(view)
         facts = {"complete": True, "next": None, "version": version, "condition": _condition(view, made), **made.facts}

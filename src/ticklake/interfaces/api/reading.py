@@ -128,6 +128,12 @@ class Pinned:
             return None
         return version_and_time(self.lake.engine, self._moment())[0]
 
+    def chosen(self, *, live: bool) -> View:
+        """Return the lake at that version, or with *live* what :meth:`live` returns."""
+        if live:
+            return self.live()
+        return self.view()
+
     def view(self) -> Snapshot:
         """Return the lake at that version; it reads the catalog."""
         if self.is_newest:

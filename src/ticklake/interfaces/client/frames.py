@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import blake2b
 from typing import Any, cast
 
 import numpy as np
@@ -141,19 +140,13 @@ class ReceivedFrame(Frame):
         price: float | None = self._raw["latest_price"]
         return price
 
-    def digest(self) -> bytes:
-        """Return a hash of everything in it but its sources: that of the same frame of a lake at hand."""
-        digest = blake2b(digest_size=16)
-        digest.update(f"{self.at} {self.since} {self.exchange} {self.symbol} {self._request.fill}".encode())
+    @property
+    def _fill(self) -> str | None:
+        return self._request.fill
+
+    def _hash_parts(self, digest: Any) -> None:
         for name in self.sources:
             self._hash_rows(digest, name)
-        if self.book is not None and not self.book.reason:
-            update_hash(digest, hashed_columns(self.book), 0, self.book.height)
-            digest.update(repr(list(self.imbalances.items())).encode())
-        digest.update(repr(list(self.indicators.items())).encode())
-        digest.update(repr(sorted(self.features.items())).encode())
-        digest.update(repr(self.missing).encode())
-        return digest.digest()
 
     def _hash_rows(self, digest: Any, name: str) -> None:
         rows = {**self._rows, **{f"bars.{timeframe}": bars for timeframe, bars in self.bars.items()}}[name]

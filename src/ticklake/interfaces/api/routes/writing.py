@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 
 from ticklake.core.access import Role
@@ -16,6 +16,7 @@ from ticklake.errors import BadInput
 from ticklake.interfaces.api.access import allow
 from ticklake.interfaces.api.examples import DONE, RECEIPT, shown
 from ticklake.interfaces.api.job_requests import Body
+from ticklake.interfaces.api.reading import End, Name, Start
 from ticklake.interfaces.api.row_bodies import BODY, parse_rows, provenance_of, rows_of
 from ticklake.interfaces.api.server import server_of
 from ticklake.interfaces.schema import to_json
@@ -24,10 +25,7 @@ from ticklake.lake import Lake
 __all__ = ["router"]
 
 router = APIRouter(tags=["writing"])
-Name = Annotated[str, Path(description="The name of a dataset.", examples=["binance:trades:BTC/USDT"])]
 DryRun = Annotated[bool, Query(description="Only say what would be done.")]
-Start = Annotated[str | None, Query(description="First time, inclusive: ISO 8601, or ns since 1970.")]
-End = Annotated[str | None, Query(description="Last time, exclusive.")]
 
 
 class RenameBody(Body):
