@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ticklake.app import memory_lake
+from ticklake.core.time import parse_time
 
 TRADES = "x:trades:BTC/USDT"
 RECORDS = [
@@ -127,6 +128,8 @@ def test_rows_are_removed_and_datasets_renamed_and_dropped_after_a_dry_run(lake,
     span = {"start": "2024-01-01T00:00:01Z"}
     refused(http.delete(f"{path}/rows"), 400, "from when to when")
     assert good(http.delete(f"{path}/rows", params={**span, "dry_run": True}))["rows"] == 2
+    in_ns = {name: str(parse_time(text)) for name, text in span.items()}
+    assert good(http.delete(f"{path}/rows", params={**in_ns, "dry_run": True}))["rows"] == 2
     assert good(http.delete(f"{path}/rows", params=span)) == {"dataset": TRADES, "rows": 2, "dry_run": False}
     new = "x:trades:ETH/USDT"
     assert good(http.post(f"{path}/rename", json={"new": new, "dry_run": True}))["rows"] == 1

@@ -16,7 +16,7 @@ from ticklake.errors import BadInput
 from ticklake.interfaces.api.access import allow
 from ticklake.interfaces.api.examples import DONE, RECEIPT, shown
 from ticklake.interfaces.api.job_requests import Body
-from ticklake.interfaces.api.reading import End, Name, Start
+from ticklake.interfaces.api.reading import End, Name, Start, as_time
 from ticklake.interfaces.api.row_bodies import BODY, parse_rows, provenance_of, rows_of
 from ticklake.interfaces.api.server import server_of
 from ticklake.interfaces.schema import to_json
@@ -61,7 +61,7 @@ async def delete_rows(
     def answer() -> dict[str, Any]:
         if start is None and end is None:
             raise BadInput(f"from when to when? Say start or end; DELETE /datasets/{name} removes all of it")
-        rows = server_of(request).lake.delete(name, start, end, dry_run=dry_run)
+        rows = server_of(request).lake.delete(name, as_time(start), as_time(end), dry_run=dry_run)
         return _done(request, dry_run, rows, dataset=name)
 
     return await server_of(request).write(answer)
